@@ -1,0 +1,16 @@
+# Published rows -> cells -> runs -> tables. `snakemake --cores 8 results/table1_ldd.csv`
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "benchmark/rules/common.smk"
+include: "benchmark/rules/runs.smk"
+include: "benchmark/rules/tables.smk"
+
+
+rule all:
+    input:
+        "results/table1_ldd.csv",
+    default_target: True
+    localrule: True

@@ -1,0 +1,1 @@
+"""SpikeLedger: published rows -> cells -> runs -> tables -> comparison. Importing this package loads nothing heavy."""

@@ -1,0 +1,129 @@
+"""Commands: `python -m benchmark status [table]` for people, the others for the workflow's rules."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from benchmark import ledger, published, tables
+from benchmark.errors import UserError
+from benchmark.files import write_csv
+from benchmark.settings import settings
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; 2 and one line on stderr for a user's mistake."""
+    arguments = parser().parse_args(words)
+    try:
+        return arguments.command(arguments) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    status_ = commands.add_parser("status", help="which cells are done, running, missing or failed")
+    status_.add_argument("table", nargs="*", help="tables (default: all with a recipe)")
+    status_.set_defaults(command=status)
+    table_ = commands.add_parser("table", help="write a table from the runs that exist so far, the rest marked `not run`")
+    table_.add_argument("table")
+    table_.set_defaults(command=table)
+    for command in (status_, table_):
+        command.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
+        command.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
+
+    run_ = commands.add_parser("run", help="train and measure one run (called by the workflow)")
+    run_.add_argument("--spec", type=json.loads, required=True)
+    run_.add_argument("--seed", type=int, required=True)
+    run_.add_argument("--out", type=Path, required=True)
+    run_.add_argument("--upstream", nargs="*", default=[], metavar="role=weights")
+    run_.add_argument("--data-root", type=Path, default=Path("data"))
+    run_.add_argument("--device", default="auto")
+    run_.add_argument("--threads", type=int, default=1)
+    run_.set_defaults(command=run)
+
+    download_ = commands.add_parser("download", help="fetch a data set that torchvision can fetch, with its checksum")
+    download_.add_argument("dataset")
+    download_.add_argument("--data-root", type=Path, default=Path("data"))
+    download_.set_defaults(command=download)
+
+    published_ = commands.add_parser("published", help="write every pinned number into one CSV")
+    published_.add_argument("--out", type=Path, default=Path("results/published.csv"))
+    published_.set_defaults(command=lambda a: write_csv(a.out, [vars(number) for number in published.numbers()]))
+    audit_ = commands.add_parser("audit", help="what the papers' own numbers say about each other")
+    audit_.add_argument("--out", type=Path, default=Path("results/audit.csv"))
+    audit_.set_defaults(command=audit)
+    return top
+
+
+def chosen_settings(pairs: list[str]):
+    """Settings from key=value words, values as YAML."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise UserError(f"--config {pair}: write key=value")
+    return settings({key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)})
+
+
+def home(arguments, chosen) -> Path:
+    """The working directory of a scale."""
+    return arguments.directory or (Path() if chosen.scale == "smoke" else Path("work") / chosen.scale)
+
+
+def status(arguments) -> None:
+    """One line per run, then the counts."""
+    chosen = chosen_settings(arguments.config)
+    root, names = home(arguments, chosen), arguments.table or list(published.tables())
+    counts, lacking = dict.fromkeys(ledger.STATES, 0), 0
+    for name in names:
+        lacking += sum(bool(entry.lacking) for entry in ledger.lines(name, chosen))
+    found = ledger.runs(names, chosen)
+    for folder, run in found.items():
+        state = run.state(root)
+        counts[state] += 1
+        if arguments.table or state != "missing":
+            print(f"{state:8} {folder}/metrics.json  {run.progress(root)}".rstrip())
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print(f"{len(found)} runs at scale {chosen.scale} in {root.resolve().name}: {summary}; {lacking} lines not implemented")
+
+
+def table(arguments) -> None:
+    chosen = chosen_settings(arguments.config)
+    print(tables.write(arguments.table, chosen, home(arguments, chosen)))
+
+
+def run(arguments) -> None:
+    from benchmark.training.run import run as run_one
+
+    upstream = {role: Path(path) for role, _, path in (pair.partition("=") for pair in arguments.upstream)}
+    metrics = run_one(arguments.spec, arguments.seed, arguments.out, upstream, arguments.data_root, arguments.device, arguments.threads)
+    print(
+        f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {arguments.out.parent.name}"
+        f"  seed {arguments.seed}  {metrics['seconds']:.1f} s  on {metrics['data']}"
+    )
+
+
+def download(arguments) -> None:
+    import importlib
+
+    from benchmark import catalogue
+
+    _, file = catalogue.dataset(arguments.dataset)
+    module = importlib.import_module(f"benchmark.datasets.{file.path.stem}")
+    if not hasattr(module, "download"):
+        raise UserError(f"{arguments.dataset} cannot be fetched automatically; see {file.path.name}")
+    print(f"{arguments.dataset} is in {module.download(arguments.dataset, arguments.data_root)}")
+
+
+def audit(arguments) -> None:
+    from benchmark import audit as auditing
+
+    auditing.write(arguments.out, arguments.out.with_suffix(".md"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Check 3: what the prose says against what the tables print. The sentences are data: papers/<paper>/claims.csv.
+
+A relation is an expression over pins, for example   0.62 == [t1 r8 CIFAR10 T4] - [t1 r1 CIFAR10 T4]
+  [words]       one printed number: table, row, and as many of data set, T<steps>, metric (accuracy if none is given), backbone,
+                method, options (all of them as k=v, or plain for none) and paper (the claim's own if none is given) as make it
+                one value; blanks inside a name are written as _
+  0.62          a number of the sentence: half of its last digit to both sides; exact(2) for a count
+  + - * /  min(..) max(..)  steps([..]) the time steps of a pin  named([..], "text") whether its method or backbone cell has the text
+  == < <= > >=  and  or        with "and" the first part that fails is reported
+Equal means: can be equal within the rounding. An order fails only if no rounding can save it.
+"""
+
+import ast
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from benchmark import published
+from benchmark.audit.finding import SEVERITIES, Finding
+from benchmark.audit.interval import Interval, decimals, exact, largest, printed, show, smallest
+from benchmark.errors import UserError
+
+COLUMNS = ("claim", "line", "relation", "severity", "note")
+TOKEN = re.compile(r'\[([^\]]*)\]|("[^"]*")|(exact\(\d+\))|(?<![\w.])(\d+(?:\.\d+)?)')
+MATH = {ast.Add: Interval.__add__, ast.Sub: Interval.__sub__, ast.Mult: Interval.__mul__, ast.Div: Interval.__truediv__}
+HOLDS = {  # whether the order is possible within the rounding
+    ast.Eq: Interval.meets,
+    ast.Lt: lambda a, b: a.low < b.high,
+    ast.LtE: lambda a, b: a.low <= b.high,
+    ast.Gt: lambda a, b: a.high > b.low,
+    ast.GtE: lambda a, b: a.high >= b.low,
+}
+SIGNS = {ast.Eq: "", ast.Lt: "below ", ast.LtE: "at most ", ast.Gt: "above ", ast.GtE: "at least "}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a paper. `claim` completes "The text says that"; `severity` counts if the relation fails."""
+
+    paper: str
+    claim: str
+    line: str
+    relation: str
+    severity: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a relation holds, and the two sides of the comparison that decided it."""
+
+    holds: bool
+    left: str = ""
+    right: str = ""
+    difference: str = ""
+
+
+@cache
+def read(paper: str) -> tuple[Claim, ...]:
+    """The claims of one paper. UserError: a header or a severity that does not exist."""
+    path = published.PAPERS / paper / "claims.csv"
+    if not path.exists():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise UserError(f"{path}: the header must be {','.join(COLUMNS)}")
+        claims = tuple(Claim(paper, **line) for line in reader)
+    for claim in claims:
+        if claim.severity not in SEVERITIES:
+            raise UserError(f"{path}: '{claim.severity}' is no severity ({', '.join(SEVERITIES)})")
+    return claims
+
+
+def checks():
+    for paper in sorted(path.parent.name for path in published.PAPERS.glob("*/claims.csv")):
+        yield from map(check, read(paper))
+
+
+def check(claim: Claim) -> Finding:
+    verdict, pins = evaluate(claim.relation, claim.paper)
+    tables, found = (" ".join(dict.fromkeys(str(getattr(pin, field)) for pin in pins)) for field in ("table", "row"))
+    lines = " ".join([f"{claim.paper}.txt:{line}" for line in claim.line.split()] + list(dict.fromkeys(pin.source for pin in pins)))
+    says = f"{claim.paper}: the text says that {claim.claim}"
+    gives = f"the tables give {verdict.right}" if not claim.note else claim.note
+    sentence = f"{says}." if verdict.holds else f"{says}; {gives}."
+    return Finding(
+        claim.paper,
+        tables,
+        found,
+        "claim",
+        "ok" if verdict.holds else "finding",
+        verdict.left,
+        verdict.right,
+        verdict.difference,
+        "" if verdict.holds else claim.severity,
+        lines,
+        sentence,
+    )
+
+
+def find(words: str, paper: str):
+    """The pin that the words between the brackets name. UserError: none, or pins of different values."""
+    wanted = words.split()
+    papers = {path.parent.name for path in published.tables().values()}
+    paper = next((word for word in wanted if word in papers), paper)
+    wanted = [word for word in wanted if word != paper]
+    if not any(word in published.METRICS for word in wanted):
+        wanted.append("accuracy")
+    options = {word for word in wanted if "=" in word}
+    wanted = [word for word in wanted if word not in options]
+    table = next((word for word in wanted if re.fullmatch(r"t\d+", word)), "t?")
+    hits = [
+        pin
+        for pin in published.read(f"table{table[1:]}_{paper}")
+        if all(_fits(pin, word) for word in wanted) and (not options or options == set(pin.options.split()))
+    ]
+    if len({pin.value for pin in hits}) != 1:
+        raise UserError(f"[{words}] of {paper} names {len({pin.value for pin in hits})} values, it has to name one")
+    return hits[0]
+
+
+def _fits(pin, word: str) -> bool:
+    if word == "plain":
+        return not pin.options
+    cells = (pin.dataset, pin.metric, pin.backbone, pin.method)
+    return word in {f"t{pin.table}", f"r{pin.row}", f"T{pin.time_steps}", *(cell.replace(" ", "_") for cell in cells)}
+
+
+def evaluate(relation: str, paper: str):
+    """(Verdict, pins used). UserError: a relation outside the language above."""
+    values, pins = {}, []
+
+    def keep(match):
+        words, text, count, digits = match.groups()
+        if words is not None:
+            pins.append(find(words, paper))
+            item = (printed(pins[-1].value), decimals(pins[-1].value), pins[-1])
+        elif text:
+            item = text.strip('"')
+        elif count:
+            item = (exact(count[6:-1]), 0, None)
+        else:
+            item = (printed(digits), decimals(digits), None)
+        values[f"v{len(values)}"] = item
+        return f" v{len(values) - 1} "
+
+    code = TOKEN.sub(keep, relation)
+    try:
+        verdict = _verdict(ast.parse(code.strip(), mode="eval").body, values)
+    except (SyntaxError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"no relation: {relation} ({error})") from None
+    return verdict, pins
+
+
+def _verdict(node, values) -> Verdict:
+    if isinstance(node, ast.BoolOp):
+        parts = [_verdict(part, values) for part in node.values]
+        wanted = isinstance(node.op, ast.Or)  # "or": the first that holds decides; "and": the first that fails
+        return next((part for part in parts if part.holds is wanted), parts[0])
+    if isinstance(node, ast.Call) and node.func.id == "named":
+        pin, text = values[node.args[0].id][2], values[node.args[1].id]
+        return Verdict(text in pin.method or text in pin.backbone, text, pin.method)
+    left, right = _number(node.left, values), _number(node.comparators[0], values)
+    kind = type(node.ops[0])
+    places = max(left[1], right[1]) + 1
+    gap = show(left[0].value - right[0].value, places)
+    return Verdict(HOLDS[kind](left[0], right[0]), show(left[0].value, places), SIGNS[kind] + show(right[0].value, places), gap)
+
+
+def _number(node, values) -> tuple[Interval, int]:
+    """(interval, digits behind the point worth showing)"""
+    if isinstance(node, ast.Name):
+        return values[node.id][:2]
+    if isinstance(node, ast.BinOp):
+        (left, first), (right, second) = _number(node.left, values), _number(node.right, values)
+        return MATH[type(node.op)](left, right), max(first, second)
+    if node.func.id == "steps":
+        return exact(values[node.args[0].id][2].time_steps), 0
+    items = [_number(part, values) for part in node.args]
+    return {"max": largest, "min": smallest}[node.func.id](*(item[0] for item in items)), max(item[1] for item in items)

@@ -1,0 +1,29 @@
+"""EVA-g/14 at 336x336 (Fang et al., CVPR 2023), the largest network that ECMT converts: timm's.
+
+Always with the tag: the bare timm name means other weights (fine-tuned from EVA-CLIP). Averages the tokens before its classifier.
+1,013.01 M parameters; ECMT prints 1,074 M. Built on the meta device it costs nothing, which is enough for all counts.
+"""
+
+from timm.models.eva import Eva
+
+from benchmark.backbones.vit import TokenTransformer, load_pretrained
+
+__all__ = ["build", "load_pretrained"]
+
+SIZES = {
+    "g-14": {
+        "patch": 14, "dim": 1408, "depth": 40, "heads": 16, "hidden": 6144, "resolution": 336,
+        "pretrained": "eva_giant_patch14_336.m30m_ft_in22k_in1k",
+    },
+}  # fmt: skip
+TWIN = {"set": {"depth": 4, "dim": 64, "heads": 4, "hidden": 256, "patch": 4, "resolution": None, "pretrained": None}}
+NEURON = {}
+LAYOUTS = {"imagenet": {}}
+
+
+def build(size, layout, neuron, classes, image, steps):
+    """An EVA for images of shape (channels, height, width); see `TokenTransformer` for inputs and outputs."""
+    options = {"patch_size": size["patch"], "embed_dim": size["dim"], "depth": size["depth"], "num_heads": size["heads"]}
+    options["mlp_ratio"] = size["hidden"] / size["dim"]
+    resolution = size["resolution"] or image[1]
+    return TokenTransformer(Eva(img_size=resolution, in_chans=image[0], num_classes=classes, **options), resolution)

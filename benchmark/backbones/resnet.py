@@ -1,0 +1,52 @@
+"""Spiking ResNet, a neuron behind each sum: the students of TSER and IDSNN (18, 34), and tdBN's and TET's ResNet-19.
+
+Sources: the layer lists of the public code of TSER's group and of TET. "ResNet-19" is three networks in the literature: `19` has a
+stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M parameters most tables print; `19-stem128` has a stem of 128 channels;
+`19-stem128-1fc` also a single linear classifier.
+Decisions: TSER prints no neuron constants; these are its group's public code, v <- v / 2 + x, where TSER's equation 2 would divide x as well.
+No shared code fixes a surrogate for ResNet-19 (TET's is a triangle of width and height 1); all sizes use the sigmoid of height 1.
+"""
+
+from functools import partial
+
+from torch import nn
+
+from benchmark.layers import First, Head, Residual, SpikingBackbone, Sum, basic_branch, conv_bn, max_pool, residual_blocks
+from benchmark.neurons import lif
+
+SIZES = {  # hidden: neurons between the last block and the classifier, 0 for none
+    "18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0},
+    "34": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [3, 4, 6, 3], "hidden": 0},
+    "19": {"stem": 64, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
+    "19-stem128": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
+    "19-stem128-1fc": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 0},
+}
+TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}}
+NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False, "surrogate": "sigmoid", "alpha": 4.0}
+LAYOUTS = {  # of the first convolution
+    "cifar": {"kernel": 3, "stride": 1, "pool": False},
+    "imagenet": {"kernel": 7, "stride": 2, "pool": True},
+}
+
+
+def build(size, layout, neuron, classes, image, steps):
+    """A spiking ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
+    return residual_network(size, layout, partial(lif, **neuron), classes, image, steps)
+
+
+def residual_network(size, layout, fire, classes, image, steps):
+    """The network with any activation `fire`."""
+    first = First(steps, *conv_bn(image[0], size["stem"], layout["kernel"], layout["stride"]))
+    stem = nn.Sequential(first, fire(), max_pool()) if layout["pool"] else nn.Sequential(first, fire())
+    blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
+    width, hidden = widths[-1], size["hidden"]
+    head = Head(hidden, classes, nn.Sequential(nn.Linear(width, hidden), fire())) if hidden else Head(width, classes)
+    return SpikingBackbone(stem, blocks, widths, head, steps)
+
+
+def block(before, width, stride, fire):
+    """fire(x + f(x)), or fire(g(x) + f(x)) with a 1x1 convolution g."""
+    branch = basic_branch(before, width, stride, fire)
+    if stride == 1 and before == width:
+        return nn.Sequential(Residual(*branch), fire())
+    return nn.Sequential(Sum(nn.Sequential(*branch), conv_bn(before, width, 1, stride)), fire())

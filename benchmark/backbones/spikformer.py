@@ -1,0 +1,78 @@
+"""Spikformer (Zhou et al., ICLR 2023), the first version that Spikformer V2 and LDD compare with.
+
+Source: the layer lists of the official CIFAR, ImageNet and DVS models. The pool stands behind the neuron (Conv-BN-LIF-Pool);
+residuals add spikes, so that the stream holds small integers; the attention's scale is a constant. Layers that the official
+code builds and never calls (LayerNorms) are left out: 9,324,730 parameters for 4-384 on CIFAR10 against the official 9,330,874.
+"""
+
+from functools import partial
+
+from torch import nn
+
+from benchmark.layers import AttentionProduct, First, Head, Residual, SpikingBackbone, conv_bn, max_pool, truncated_normal
+from benchmark.neurons import lif
+
+SIZES = {
+    "2-256": {"depth": 2, "dim": 256, "heads": 16},
+    "4-256": {"depth": 4, "dim": 256, "heads": 8},
+    "2-384": {"depth": 2, "dim": 384, "heads": 12},
+    "4-384": {"depth": 4, "dim": 384, "heads": 12},
+    "8-384": {"depth": 8, "dim": 384, "heads": 8},
+    "6-512": {"depth": 6, "dim": 512, "heads": 8},
+    "8-512": {"depth": 8, "dim": 512, "heads": 8},
+    "10-512": {"depth": 10, "dim": 512, "heads": 8},
+    "8-768": {"depth": 8, "dim": 768, "heads": 8},
+}
+TWIN = {"divide": {"depth": 2, "dim": 8}}
+NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
+LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
+    "cifar": {"pools": [0, 0, 1, 1], "linear": True, "scale": 0.125, "order": "qk_v", "attention_threshold": 0.5},
+    "imagenet": {"pools": [1, 1, 1, 1], "linear": False, "scale": 0.125, "order": "q_kv", "attention_threshold": 0.5},
+    "dvs": {"pools": [1, 1, 1, 1], "linear": False, "scale": 0.25, "order": "qk_v", "attention_threshold": 0.5},
+}
+
+
+def build(size, layout, neuron, classes, image, steps):
+    """A Spikformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
+    fire = partial(lif, **neuron)
+    dim = size["dim"]
+    blocks = [block(dim, size["heads"], layout, neuron) for _ in range(size["depth"])]
+    model = SpikingBackbone(stem(image[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
+    # The official init touches Linear layers only; the CIFAR model's encoder is made of them, the others' of 1x1 convolutions.
+    truncated_normal(model.head, nn.Linear)
+    if layout["linear"]:
+        truncated_normal(model.blocks, nn.Conv2d)
+    return model
+
+
+def stem(channels, dim, pools, fire, steps):
+    """Spiking patch splitting: four Conv-BN-LIF-[Pool] stages, then x + LIF(BN(Conv(x))) as position embedding."""
+    stages, before = [], channels
+    for index, (width, pool) in enumerate(zip((dim // 8, dim // 4, dim // 2, dim), pools, strict=True)):
+        first = index == 0
+        stages.append(First(steps, *conv_bn(before, width, 3)) if first else conv_bn(before, width, 3))
+        stages += [fire(), max_pool()] if pool else [fire()]
+        before = width
+    return nn.Sequential(*stages, Residual(conv_bn(dim, dim, 3), fire()))
+
+
+def block(dim, heads, layout, neuron):
+    """x + SSA(x), then x + MLP(x); both branches end in a neuron."""
+    fire = partial(lif, **neuron)
+    mlp = Residual(conv_bn(dim, 4 * dim, bias=True), fire(), conv_bn(4 * dim, dim, bias=True), fire())
+    return nn.Sequential(Residual(SpikingSelfAttention(dim, heads, layout, neuron)), mlp)
+
+
+class SpikingSelfAttention(nn.Module):
+    """Q, K, V = LIF(BN(W x)) on the integer stream; LIF of threshold 0.5 behind the product; LIF(BN(W_o .))."""
+
+    def __init__(self, dim, heads, layout, neuron):
+        super().__init__()
+        fire = partial(lif, **neuron)
+        self.q, self.k, self.v = (nn.Sequential(conv_bn(dim, dim, bias=layout["linear"]), fire()) for _ in range(3))
+        self.product = AttentionProduct(heads, layout["scale"], layout["order"])
+        self.fire = lif(**{**neuron, "v_threshold": layout["attention_threshold"]})
+        self.project = nn.Sequential(conv_bn(dim, dim, bias=True), fire())
+
+    def forward(self, x):
+        return self.project(self.fire(self.product(self.q(x), self.k(x), self.v(x))))

@@ -1,0 +1,72 @@
+"""Vision Transformers (Dosovitskiy et al., ICLR 2021), the teachers of LDD and the networks that ECMT converts: timm's.
+
+`pretrained` is the timm name with its tag; bare names have changed their weights between timm versions.
+Decisions: b-16 has the tag that was timm's default when ECMT was written, since the augreg2 weights of its download script are two
+points better than the baseline that it prints. l-32 exists for 384x384 images only; LDD's ImageNet images are 224x224, so we resample its position
+embedding. An image of another size than `resolution` (CIFAR) is resized bilinearly inside the model, since a 32x32 image would be one patch.
+"""
+
+from pathlib import Path
+
+import timm
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torch.nn.functional import interpolate
+
+# fmt: off
+SIZES = {
+    "s-16": {"patch": 16, "dim": 384, "depth": 12, "heads": 6, "resolution": 224, "pretrained": "vit_small_patch16_224.augreg_in21k_ft_in1k"},
+    "b-16": {"patch": 16, "dim": 768, "depth": 12, "heads": 12, "resolution": 224, "pretrained": "vit_base_patch16_224.augreg_in21k_ft_in1k"},
+    "l-16": {"patch": 16, "dim": 1024, "depth": 24, "heads": 16, "resolution": 224, "pretrained": "vit_large_patch16_224.augreg_in21k_ft_in1k"},
+    "l-32": {"patch": 32, "dim": 1024, "depth": 24, "heads": 16, "resolution": 224, "pretrained": "vit_large_patch32_384.orig_in21k_ft_in1k"},
+}
+# fmt: on
+TWIN = {"set": {"depth": 2, "dim": 64, "heads": 4, "patch": 8, "resolution": None, "pretrained": None}}  # resolution None: the image's own
+NEURON = {}
+LAYOUTS = {"cifar": {}, "imagenet": {}}
+
+
+def build(size, layout, neuron, classes, image, steps):
+    """A Vision Transformer for images of shape (channels, height, width); see `TokenTransformer` for inputs and outputs."""
+    options = {"patch_size": size["patch"], "embed_dim": size["dim"], "depth": size["depth"], "num_heads": size["heads"]}
+    resolution = size["resolution"] or image[1]
+    return TokenTransformer(VisionTransformer(img_size=resolution, in_chans=image[0], num_classes=classes, **options), resolution)
+
+
+def load_pretrained(model, size, folder: Path):
+    """timm's published weights into `model`: from folder/<tag>.safetensors if it is there, else timm's download.
+
+    timm resamples the position embedding to the model's resolution; a classifier of another number of classes starts afresh.
+    """
+    file, network = folder / f"{size['pretrained']}.safetensors", model.transformer
+    options = {"num_classes": network.num_classes, "in_chans": network.patch_embed.proj.in_channels, "img_size": model.resolution}
+    overlay = {"file": str(file)} if file.exists() else None
+    network.load_state_dict(timm.create_model(size["pretrained"], pretrained=True, pretrained_cfg_overlay=overlay, **options).state_dict())
+
+
+class TokenTransformer(nn.Module):
+    """A timm transformer as a teacher: images [B, C, H, W] in, logits [1, B, classes] out, one time step.
+
+    `blocks` gives [B, tokens, C], the class token first; `token` is that one.
+    """
+
+    steps = 1
+
+    def __init__(self, transformer: nn.Module, resolution: int):
+        super().__init__()
+        self.transformer, self.resolution = transformer, resolution
+        self.widths = [transformer.embed_dim] * len(transformer.blocks)
+
+    @property
+    def blocks(self):
+        return self.transformer.blocks
+
+    def forward(self, x):
+        if x.shape[-1] != self.resolution:
+            x = interpolate(x, (self.resolution, self.resolution), mode="bilinear", antialias=False)
+        return self.transformer(x).unsqueeze(0)
+
+    @staticmethod
+    def token(feature):
+        """Block output [B, tokens, C] -> class token [1, B, C]."""
+        return feature[:, 0].unsqueeze(0)

@@ -1,0 +1,15 @@
+"""What a user did wrong, in one line: what, where, what to do."""
+
+import difflib
+
+
+class UserError(Exception):
+    """Shown as its one line, without a traceback; the command exits with 2."""
+
+
+def unknown(kind: str, name: str, known) -> UserError:
+    """The error for a name that does not exist, with the names that come near it."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+    return UserError(f"unknown {kind} '{name}': {hint}")

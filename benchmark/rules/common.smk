@@ -1,0 +1,39 @@
+# What the rules share: settings from the configuration, and the runs of every table, resolved once.
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+
+from benchmark import cells, ledger, published
+from benchmark.errors import UserError
+from benchmark.settings import check_directory, settings
+
+from snakemake.exceptions import WorkflowError
+
+
+def told(function, *arguments):
+    """A user's mistake as one clear line instead of a traceback."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise WorkflowError(f"{error}")
+
+
+SETTINGS = told(settings, dict(config))
+told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
+RUNS = told(ledger.runs, list(published.tables()), SETTINGS)
+CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
+UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream}
+COMMAND = f"PYTHONPATH='{workflow.basedir}' python -m benchmark"
+CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+
+
+def one_of(names):
+    """A wildcard constraint that matches these names and nothing else."""
+    return "|".join(sorted(names)) or "none"
+
+
+def folder_of(path):
+    """Where `path` of the configuration lies: relative ones from the repository, not from a scale's working directory."""
+    return Path(workflow.basedir) / path

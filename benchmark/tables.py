@@ -1,0 +1,180 @@
+"""Result tables: the printed rows joined with what their runs measured, as CSV, as provenance and to read. Never loads torch."""
+
+import statistics
+from pathlib import Path
+
+from benchmark import comparison, ledger
+from benchmark.files import replacing, write_json
+from benchmark.ledger import Line
+from benchmark.settings import Settings
+
+OBTAINED = {  # published metric -> the same quantity from a run's metrics, in the metric's unit
+    "accuracy": lambda m: m["accuracy"],
+    "accuracy_ann": lambda m: m["accuracy"],
+    "params_M": lambda m: m["structure"]["parameters"] / 1e6,
+    "acs_M": lambda m: m["acs"] / 1e6,
+    "macs_M": lambda m: m["macs"] / 1e6,
+    "ops_G": lambda m: m["sops"] / 1e9,
+    "ops_M": lambda m: m["sops"] / 1e6,
+    "power_mJ": lambda m: m["energy_formula_mJ"],
+    "energy_mJ": lambda m: m["energy_mJ"],
+    "energy_uJ": lambda m: m["energy_mJ"] * 1e3,
+    "firing_rate_pct": lambda m: m["firing_rate"],
+    "epoch": lambda m: m["epoch_best"],
+    "training_time_h": lambda m: m["seconds"] / 3600,
+}
+MEASURED = {  # columns of every table; of the paper-size model first, then of the network that ran
+    "params_M": lambda m: m["structure"]["parameters"] / 1e6,
+    "macs_G": lambda m: m["structure"]["macs_dense"] / 1e9,
+    "run_params_M": lambda m: m["parameters"] / 1e6,
+    "run_macs_G": lambda m: m["macs_dense"] / 1e9,
+    "acs_G": lambda m: m["acs"] / 1e9,
+    "sops_G": lambda m: m["sops"] / 1e9,
+    "energy_mJ": lambda m: m["energy_mJ"],
+    "firing_rate": lambda m: m["firing_rate"],
+    "train_seconds": lambda m: m["seconds"],
+}
+DIGITS = {"accuracy": 2, "accuracy_std": 2, "accuracy_best": 2, "firing_rate": 2, "train_seconds": 1}  # others: six significant
+
+
+def build(table: str, settings: Settings, root: Path) -> list[dict]:
+    """The table's lines as dictionaries with the same keys, from whatever runs exist so far."""
+    entries = ledger.lines(table, settings)
+    metrics = list(dict.fromkeys(number.metric for entry in entries for number in entry.numbers))
+    return [row(entry, metrics, settings, root) for entry in entries]
+
+
+def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict:
+    """One line: what was printed, what came out, whether they agree."""
+    states = [run.state(root) for run in entry.runs]
+    done = [found for found in (run.metrics(root) for run in entry.runs) if found]
+    first = entry.first
+    line = {
+        "row": first.row,
+        "group": first.group,
+        "method": first.method,
+        "backbone": first.backbone,
+        "dataset": first.dataset,
+        "time_steps": first.time_steps,
+        "options": first.options,
+        "scale": settings.scale,
+        "data": entry.resolved.spec["data"] if entry.resolved else "",
+        "model": ("twin" if entry.resolved.spec["twin"] else "paper size") if entry.resolved else "",
+        "n_seeds": len(done),
+    }
+    for metric in metrics:
+        line |= compared(entry, metric, done, states, settings)
+    line |= {key: mean_of(value, done) for key, value in MEASURED.items() if key not in line}
+    run = entry.runs[0].folder.parent.name if entry.runs else ""
+    return {**line, "origin": first.origin, "source": first.source, "run": run}
+
+
+def compared(entry: Line, metric: str, done: list[dict], states: list[str], settings: Settings) -> dict:
+    """Columns of one printed metric: published, obtained, spread, verdict."""
+    numbers = [number for number in entry.numbers if number.metric == metric]
+    values = [value for value in (obtained(metric, found) for found in done) if value is not None]
+    columns = {f"{metric}_published": numbers[0].value if numbers else "", metric: statistics.mean(values) if values else None}
+    if metric == "accuracy":
+        columns["accuracy_std"] = statistics.stdev(values) if len(values) > 1 else None
+        columns["accuracy_best"] = mean_of(lambda m: m["accuracy_best"], done)
+    columns[f"{metric}_verdict"] = judged(entry, numbers[0], values, states, settings) if numbers else ""
+    return columns
+
+
+def judged(entry: Line, number, values: list[float], states: list[str], settings: Settings) -> str:
+    """The verdict of one number, the state of its runs taken in."""
+    if entry.lacking:
+        return "not implemented"
+    if not values:
+        return "failed" if "failed" in states else "missing" if "done" in states or not states else "not run"
+    return comparison.verdict(number, values, settings.scale)
+
+
+def obtained(metric: str, metrics: dict) -> float | None:
+    """What a run measured for a published metric, None if it does not."""
+    return OBTAINED[metric](metrics) if metric in OBTAINED else None
+
+
+def mean_of(value, done: list[dict]) -> float | None:
+    values = [found for found in (value(metrics) for metrics in done) if found is not None]
+    return statistics.mean(values) if values else None
+
+
+def write(table: str, settings: Settings, root: Path) -> str:
+    """results/<table>.csv, .md and .meta.json under `root`; returns the readable table."""
+    import pandas
+
+    rows = build(table, settings, root)
+    frame = pandas.DataFrame([{key: rounded(key, value) for key, value in line.items()} for line in rows])
+    with replacing(root / "results" / f"{table}.csv") as file:
+        frame.to_csv(file, index=False, lineterminator="\n")
+    text = readable(table, rows, settings)
+    with replacing(root / "results" / f"{table}.md") as file:
+        file.write(text)
+    write_json(root / "results" / f"{table}.meta.json", provenance(table, settings, root))
+    return text
+
+
+def rounded(key: str, value):
+    if not isinstance(value, float):
+        return value
+    return round(value, DIGITS[key]) if key in DIGITS else float(f"{value:.6g}")
+
+
+def provenance(table: str, settings: Settings, root: Path) -> dict:
+    """Every run behind a table, its recipe with the source of each value, and what made it."""
+    about = ("seed", "commit", "dirty", "python", "packages", "hardware", "data_checksum", "finished", "seconds", "peak_memory_MB", "energy_convention")
+    described = {}
+    for folder, run in ledger.runs([table], settings).items():
+        metrics = run.metrics(root) or {}
+        recipe = {key: {"value": value, "source": run.resolved.sources[key]} for key, value in run.resolved.spec["recipe"].items()}
+        made = {key: metrics.get(key) for key in about}
+        described[str(folder)] = {"state": run.state(root), "spec": run.resolved.spec, "recipe": recipe, **made}
+    return {"table": table, "scale": settings.scale, "columns": COLUMNS, "verdicts": comparison.VERDICTS, "runs": described}
+
+
+COLUMNS = {
+    "dataset": "as printed; `data` is what was really used",
+    "accuracy": "test accuracy in percent after the last epoch, mean over seeds; accuracy_best of the best epoch",
+    "params_M": "parameters of the paper-size model on the printed data set, millions, unused layers left out",
+    "macs_G": "dense multiply-accumulates of the paper-size model, one inference, all time steps, attention products included, 1e9",
+    "run_params_M": "parameters of the network that ran (a twin at the smoke scale)",
+    "acs_G": "accumulates of the network that ran, exact events, one inference, 1e9",
+    "sops_G": "firing rate x T x FLOPs of the network that ran, the papers' formula, 1e9",
+    "energy_mJ": "exact events at 45 nm: 4.6 pJ per multiply-accumulate, 0.9 pJ per accumulate, of the network that ran",
+    "firing_rate": "spikes per neuron and time step in percent, on the whole test set",
+}
+
+
+def readable(table: str, rows: list[dict], settings: Settings) -> str:
+    """The table in Markdown, columns aligned."""
+    heads = ("row", "method", "backbone", "data set", "T", "run on", "published", "obtained", "best", "verdict", "params M", "rate %", "energy uJ")
+    body = [
+        (
+            line["row"], line["method"], line["backbone"], line["dataset"], line["time_steps"], line["data"] or "-",
+            line.get("accuracy_published") or "-", with_spread(line), shown(line.get("accuracy_best"), 2), line.get("accuracy_verdict") or "-",
+            shown(line.get("params_M"), 3), shown(line["firing_rate"], 2), shown(line["energy_mJ"] and line["energy_mJ"] * 1e3, 3),
+        )
+        for line in rows
+    ]  # fmt: skip
+    note = f"Scale {settings.scale}. params: the paper-size model. rate, energy: the network that ran"
+    if settings.scale == "smoke":
+        note += ", a tiny twin on stand-in data: its accuracy says that the code works, nothing about the paper"
+    return f"# {table}\n\n{aligned(heads, body)}\n{note}.\n"
+
+
+def with_spread(line: dict) -> str:
+    value, spread = line.get("accuracy"), line.get("accuracy_std")
+    return shown(value, 2) + (f" +- {spread:.2f}" if spread is not None else "")
+
+
+def shown(value, digits: int) -> str:
+    return "-" if value in (None, "") else f"{value:.{digits}f}"
+
+
+def aligned(heads: tuple, body: list[tuple]) -> str:
+    """A Markdown table whose columns line up in a terminal too."""
+    cells = [[str(cell) for cell in line] for line in (heads, *body)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(heads))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]) + "\n"

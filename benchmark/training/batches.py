@@ -1,0 +1,153 @@
+"""From a data set to training and test batches: images float [B, C, H, W] on the device, targets as class probabilities.
+
+Small images lie on the device as uint8 and are augmented there; large ones stream through loader workers with timm's transforms.
+All randomness of a batch follows from (seed, epoch, step), so that a resumed run repeats the uninterrupted one.
+"""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmark.datasets import Data
+from benchmark.errors import UserError
+from benchmark.training import augment
+
+WORKERS = 8  # loader processes for large images
+
+
+def seed_everything(seed: int, epoch: int, step: int) -> None:
+    """Seed torch, numpy and Python for one training step."""
+    value = (seed * 1_000_003 + epoch * 100_003 + step) % 2**32
+    torch.manual_seed(value)
+    np.random.seed(value)
+    random.seed(value)
+
+
+class Batches:
+    """Batches of one data set under one recipe; `train(epoch, start)` and `test()` yield (images, targets or labels)."""
+
+    def __init__(self, data: Data, recipe: dict, classes: int, image: list, device: torch.device, seed: int):
+        self.data, self.recipe, self.classes, self.image, self.device, self.seed = data, recipe, classes, image, device, seed
+        self.mean, self.std = (torch.tensor(v, device=device).view(1, -1, 1, 1) for v in (data.mean, data.std))
+        self.source = Streamed(self) if data.streams else Resident(self)
+        self.size = min(recipe["batch_size"], self.source.count)
+        self.steps = self.source.count // self.size
+        self._load_mixing()
+
+    def _load_mixing(self):
+        from timm.data import Mixup
+        from timm.data.random_erasing import RandomErasing
+
+        recipe = self.recipe
+        mixes = recipe["mixup"] > 0 or recipe["cutmix"] > 0
+        if mixes and self.size % 2:
+            raise UserError(f"recipe: mixup needs an even batch size, not {self.size}")
+        self.mixup = mixes and Mixup(
+            recipe["mixup"], recipe["cutmix"], prob=recipe["mixup_prob"], label_smoothing=recipe["label_smoothing"], num_classes=self.classes
+        )
+        self.erase = recipe["erasing"] > 0 and RandomErasing(recipe["erasing"], mode="const", device=str(self.device))
+
+    def train(self, epoch: int, start: int = 0):
+        """Batches start.. of one epoch in an order that follows from seed and epoch; the incomplete last one is dropped."""
+        order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.source.count))
+        for step, (images, labels) in enumerate(self.source.train(order[start * self.size : self.steps * self.size], epoch), start):
+            seed_everything(self.seed, epoch, step)
+            yield self.finish(self.source.augment(images), labels, epoch)
+
+    def finish(self, images, labels, epoch):
+        """Normalise, erase, mix; labels become probabilities."""
+        images = self.normalise(images)
+        if self.erase:
+            images = self.erase(images)
+        off = self.recipe["mixup_off_epoch"]
+        if self.mixup and not (off and epoch >= off):
+            return self.mixup(images, labels)
+        smoothing = self.recipe["label_smoothing"]
+        targets = torch.nn.functional.one_hot(labels, self.classes).float()
+        return images, targets * (1 - smoothing) + smoothing / self.classes
+
+    def normalise(self, images):
+        """uint8 0..255 -> zero mean and unit deviation per channel, channels last."""
+        images = images.to(self.device, torch.float32, memory_format=torch.channels_last)
+        return (images / 255 - self.mean) / self.std
+
+    def test(self):
+        """The test set in order, without augmentation; the last batch may be smaller."""
+        for images, labels in self.source.test():
+            yield self.normalise(images), labels
+
+
+class Resident:
+    """Small images, whole on the device."""
+
+    def __init__(self, batches: Batches):
+        self.batches, recipe = batches, batches.recipe
+        device = batches.device
+        self.images, self.labels = batches.data.train.images.to(device), batches.data.train.labels.to(device)
+        self.test_images, self.test_labels = batches.data.test.images.to(device), batches.data.test.labels.to(device)
+        self.count = len(self.labels)
+        names = recipe["randaugment_ops"]
+        self.randaugment = recipe["randaugment"] and augment.RandAugment(recipe["randaugment"], names, batches.data.mean)
+
+    def train(self, order, epoch):
+        for chosen in order.to(self.labels.device).split(self.batches.size):
+            yield self.images[chosen], self.labels[chosen]
+
+    def augment(self, images):
+        images = augment.flip(augment.crop(images, self.batches.recipe["crop"]), self.batches.recipe["flip"])
+        return self.randaugment(images) if self.randaugment else images
+
+    def test(self):
+        size = self.batches.size
+        yield from zip(self.test_images.split(size), self.test_labels.split(size), strict=True)
+
+
+class Streamed:
+    """Large images, decoded and augmented by loader workers with timm's ImageNet transforms."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+        self.folders = {split: self.folder(split) for split in ("train", "test")}
+        self.count = len(self.folders["train"])
+
+    def folder(self, split: str):
+        from timm.data import create_transform
+        from torchvision.datasets import ImageFolder
+
+        recipe, size = self.batches.recipe, self.batches.image[1]
+        training = split == "train"
+        transform = create_transform(
+            size,
+            is_training=training,
+            use_prefetcher=True,  # uint8 out: normalised on the device
+            scale=tuple(recipe["crop"]) if training else None,
+            hflip=recipe["flip"],
+            color_jitter=None,
+            auto_augment=recipe["randaugment"] if training else None,
+            interpolation="bicubic",
+            mean=self.batches.data.mean,
+            crop_pct=recipe["eval_crop"],
+        )
+        root: Path = getattr(self.batches.data, split)
+        return ImageFolder(root, transform)
+
+    def loader(self, split, indices):
+        from timm.data.loader import fast_collate
+        from torch.utils.data import DataLoader, Subset
+
+        subset = Subset(self.folders[split], indices)
+        return DataLoader(subset, self.batches.size, num_workers=WORKERS, collate_fn=fast_collate, pin_memory=self.batches.device.type == "cuda")
+
+    def train(self, order, epoch):
+        seed_everything(self.batches.seed, epoch, -1)  # the workers' own seeds follow from torch's
+        for images, labels in self.loader("train", order.tolist()):
+            yield images, labels.to(self.batches.device)
+
+    def augment(self, images):
+        return images
+
+    def test(self):
+        for images, labels in self.loader("test", range(len(self.folders["test"]))):
+            yield images, labels.to(self.batches.device)

@@ -1,0 +1,151 @@
+"""The one loop that trains teachers and students: epochs, test after each, checkpoints, and a clean stop on a signal."""
+
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from benchmark.files import write_csv
+from benchmark.training.batches import Batches
+from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.network import Tapped, reset
+from benchmark.training.optimiser import Precision, optimiser, schedule
+
+INTERRUPTED = 75  # exit status (EX_TEMPFAIL): stopped by a signal, the checkpoint is written, run again to go on
+
+
+class Training:
+    """One run in progress; everything that a resumed run needs is in `state()`."""
+
+    def __init__(self, spec: dict, method, student: nn.Module, teacher: nn.Module | None, batches: Batches, folder: Path, name: str = ""):
+        self.recipe, self.method, self.batches, self.folder, self.name = spec["recipe"], method, batches, folder, name
+        self.device = batches.device
+        self.student = student.to(self.device, memory_format=torch.channels_last)
+        self.parts = method.parts(student, teacher).to(self.device)
+        self.networks = Tapped(student, method.taps), teacher and Tapped(teacher, method.taps)
+        self.trained = nn.ModuleDict({"student": self.student, "parts": self.parts})
+        self.optimizer = optimiser(self.recipe, self.trained)
+        self.schedule = schedule(self.recipe, self.optimizer)
+        self.precision = Precision(self.recipe["precision"], self.device)
+        self.checkpoint = Checkpoint(folder)
+        self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe["epochs"] else 0
+        self.epoch = self.step = 0
+        self.curve: list[dict] = []
+        self.seconds, self.images = 0.0, 0
+        self.sums: dict[str, float] = {}
+        self.resume()
+
+    def state(self) -> dict:
+        """For the checkpoint; a step's randomness follows from (seed, epoch, step), so no generator is kept."""
+        parts = {"trained": self.trained, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.precision.scaler}
+        counters = {key: getattr(self, key) for key in ("epoch", "step", "curve", "seconds", "images", "sums")}
+        return {**{name: part.state_dict() for name, part in parts.items()}, **counters}
+
+    def resume(self) -> None:
+        """Go on where the newest whole checkpoint stopped."""
+        state = self.checkpoint.load(self.device)
+        if state is None:
+            return
+        for name in ("trained", "optimizer", "schedule"):
+            (getattr(self, name)).load_state_dict(state[name])
+        self.precision.scaler.load_state_dict(state["scaler"])
+        for key in ("epoch", "step", "curve", "seconds", "images", "sums"):
+            setattr(self, key, state[key])
+        print(f"resumed at epoch {self.epoch + 1}, step {self.step} of {self.folder}", file=sys.stderr)
+
+    def train(self) -> None:
+        """All epochs that are left. SystemExit(75) after a signal, with the checkpoint written."""
+        began = time.monotonic() - self.seconds
+        with stop_signals() as stop, self.progress() as bar:
+            while self.epoch < self.epochs:
+                self.train_epoch(stop, bar, began)
+                self.end_epoch(began)
+                if self.checkpoint.due() or self.epoch == self.epochs:
+                    self.checkpoint.save(self.state(), self.epoch, 0)
+
+    def train_epoch(self, stop, bar, began) -> None:
+        """The steps of this epoch that are left, from `self.step`."""
+        self.trained.train()
+        self.schedule.step(self.epoch)
+        for images, target in self.batches.train(self.epoch, self.step):
+            for term, value in self.train_step(images, target).items():
+                self.sums[term] = self.sums.get(term, 0.0) + value
+            self.step += 1
+            self.images += len(images)
+            bar.update()
+            if stop:
+                self.seconds = time.monotonic() - began
+                self.checkpoint.save(self.state(), self.epoch, self.step)
+                print(f"stopped by {stop[0]} at epoch {self.epoch + 1}, step {self.step}: run again to go on", file=sys.stderr)
+                raise SystemExit(INTERRUPTED)
+
+    def train_step(self, images, target) -> dict:
+        """Forward, loss, backward, update; returns the loss terms as tensors on the device."""
+        student, teacher = self.networks
+        with self.precision.autocast():
+            answer = teacher_answer(teacher, images)
+            terms = self.method.loss(student(images), answer, target, self.parts)
+        self.precision.step(sum(terms.values()), self.optimizer, self.trained.parameters(), self.recipe["clip_grad"])
+        reset(self.student)
+        return {term: value.detach() for term, value in terms.items()}
+
+    def end_epoch(self, began) -> None:
+        """Test, one line of the curve, on to the next epoch."""
+        losses = {f"loss_{term}": float(value) / max(1, self.batches.steps) for term, value in self.sums.items()}
+        if not all(value == value for value in losses.values()):
+            raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
+        rates = {"lr": self.optimizer.param_groups[0]["lr"]}
+        accuracy = evaluate(self.student, self.batches, self.precision)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        self.seconds = time.monotonic() - began
+        self.curve.append({"epoch": self.epoch, **rates, **losses, "accuracy": accuracy, "seconds": round(self.seconds, 2)})
+        write_csv(self.folder / "curve.csv", self.curve)
+        left = self.seconds / self.epoch * (self.epochs - self.epoch)
+        print(f"epoch {self.epoch}/{self.epochs}: accuracy {accuracy:.2f} %, {losses}, about {left:.0f} s left", file=sys.stderr, flush=True)
+
+    def progress(self):
+        """A bar with the time left, on a terminal only; a log file gets one line per epoch."""
+        total, done = self.epochs * self.batches.steps, self.epoch * self.batches.steps + self.step
+        return tqdm(total=total, initial=done, desc=self.name, unit="step", disable=None, leave=False)
+
+
+def teacher_answer(teacher, images):
+    """The teacher's outputs without gradient, or None."""
+    if teacher is None:
+        return None
+    with torch.no_grad():
+        return teacher(images)
+
+
+@torch.no_grad()
+def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=None) -> float:
+    """Top-1 accuracy in percent on the whole test set, by the logits' mean over time; a counter is told how many images it saw."""
+    module.eval()
+    right = total = 0
+    for images, labels in batches.test():
+        with precision.autocast():
+            logits = module(images)
+        reset(module)
+        right += (logits.float().mean(0).argmax(1) == labels).sum()
+        total += len(labels)
+        if counter is not None:
+            counter.seen(len(labels))
+    return 100 * float(right) / total
+
+
+@contextmanager
+def stop_signals():
+    """Inside the block, SIGTERM, SIGINT and SIGUSR1 fill the list that it gives instead of killing the process."""
+    received: list[str] = []
+    chosen = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = [signal.signal(number, lambda number, _: received.append(signal.Signals(number).name)) for number in chosen]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(chosen, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,56 @@
+"""A recipe's optimiser, schedule and precision, all timm's or torch's own."""
+
+import contextlib
+
+import torch
+from torch import nn
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def optimiser(recipe: dict, module: nn.Module) -> torch.optim.Optimizer:
+    """timm's optimiser; biases and one-dimensional parameters (normalisation) are not decayed."""
+    from timm.optim import create_optimizer_v2
+
+    momentum = {} if recipe["momentum"] is None else {"momentum": recipe["momentum"]}
+    return create_optimizer_v2(module, recipe["optimizer"], lr=recipe["lr"], weight_decay=recipe["weight_decay"], **momentum)
+
+
+def schedule(recipe: dict, optimizer: torch.optim.Optimizer):
+    """timm's schedule, stepped once per epoch, and the number of epochs it runs (cool-down included)."""
+    from timm.scheduler import create_scheduler_v2
+
+    return create_scheduler_v2(
+        optimizer,
+        recipe["schedule"],
+        num_epochs=max(1, recipe["epochs"]),
+        min_lr=recipe["min_lr"],
+        warmup_epochs=recipe["warmup_epochs"],
+        warmup_lr=recipe["warmup_lr"],
+        cooldown_epochs=recipe["cooldown_epochs"],
+        decay_milestones=recipe["milestones"] or (),
+        decay_rate=recipe["decay_rate"] or 0.1,
+    )[0]
+
+
+class Precision:
+    """Automatic mixed precision as the recipe says; the loss is scaled only in fp16 on a GPU."""
+
+    def __init__(self, name: str, device: torch.device):
+        self.dtype, self.device = PRECISIONS[name], device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16" and device.type == "cuda")
+
+    def autocast(self):
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, parameters, clip: float | None) -> None:
+        """Backward, clip by norm if the recipe says so, update."""
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if clip is not None:
+            self.scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        self.scaler.step(optimizer)
+        self.scaler.update()

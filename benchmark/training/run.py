@@ -1,0 +1,148 @@
+"""One run: a cell's specification and a seed in, metrics.json, curve.csv and layers.csv out. metrics.json comes last and means done."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from benchmark import catalogue, datasets
+from benchmark.errors import UserError
+from benchmark.files import lock, replacing, write_csv, write_json
+from benchmark.layers import count_parameters
+from benchmark.operations import energy
+from benchmark.operations.records import Counter
+from benchmark.training import device as devices
+from benchmark.training import network
+from benchmark.training.batches import Batches, seed_everything
+from benchmark.training.loop import Training, evaluate
+from benchmark.training.optimiser import Precision
+
+PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy", "tonic")
+
+
+def run(spec: dict, seed: int, out: Path, upstream: dict[str, Path], data_root: Path, device_name: str, threads: int) -> dict:
+    """Train, measure and write one run; waits while an orphan of a killed workflow still works on it. Returns the metrics."""
+    out.mkdir(parents=True, exist_ok=True)
+    with lock(out / ".lock"):
+        (out / "error.txt").unlink(missing_ok=True)
+        try:
+            return _run(spec, seed, out, upstream, data_root, device_name, threads)
+        except Exception as error:
+            with replacing(out / "error.txt") as file:
+                file.write(f"{type(error).__name__}: {error}\n")
+            raise
+
+
+def _run(spec, seed, out, upstream, data_root, device_name, threads) -> dict:
+    device = devices.choose(device_name)
+    devices.prepare(device, threads)
+    data = datasets.load(spec["data"], data_root)
+    entry, _ = catalogue.dataset(spec["data"])
+    batches = Batches(data, spec["recipe"], entry["classes"], entry["image"], device, seed)
+    training = prepare(spec, seed, out, upstream, data_root, batches)
+    training.train()
+    metrics = {**measure(spec, training, batches), **provenance(spec, seed, data, device)}
+    metrics |= {"seconds": training.seconds, "images_per_second": training.images / training.seconds if training.seconds else None}
+    metrics |= {"peak_memory_MB": devices.peak_memory_mb(device)}
+    with replacing(out / "weights.pt", "wb") as file:
+        torch.save(training.student.state_dict(), file)
+    write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def prepare(spec, seed, out, upstream, data_root, batches) -> Training:
+    """Networks from seed and upstream weights, ready to train (or to go on from a checkpoint)."""
+    seed_everything(seed, 0, -2)
+    method = network.method(spec)
+    if method.needs_teacher and not upstream.get("teacher"):
+        raise UserError(f"method {spec['method']} needs a teacher: write the cell as {spec['method']}:{spec['backbone']}:<teacher>")
+    student = network.network(spec)
+    if spec["recipe"]["pretrained"]:
+        network.load_pretrained(student, spec, data_root)
+    teacher = upstream.get("teacher") and load_upstream(upstream["teacher"], batches.device)
+    return Training(spec, method, student, teacher, batches, out, f"{spec['method']} {spec['backbone']}")
+
+
+def load_upstream(weights: Path, device: torch.device) -> torch.nn.Module:
+    """The network of an upstream run, whose specification lies in the metrics beside its weights."""
+    spec = json.loads((weights.parent / "metrics.json").read_text(encoding="utf-8"))["spec"]
+    return network.load_weights(network.network(spec), weights, device)
+
+
+def measure(spec: dict, training: Training, batches: Batches) -> dict:
+    """Accuracy of the last and the best epoch, operations and rates on the whole test set, and the paper-size structure."""
+    counter = Counter()
+    with counter.watching(training.student, spec["time_steps"]):
+        accuracy = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
+    records = list(counter.records.values())
+    write_csv(training.folder / "layers.csv", [record.line() for record in records])
+    curve = training.curve or [{"epoch": 0, "accuracy": accuracy}]
+    best = max(curve, key=lambda line: line["accuracy"])
+    exact, formula = energy.events(records), energy.papers(records)
+    return {
+        "accuracy": curve[-1]["accuracy"],
+        "accuracy_best": best["accuracy"],
+        "epoch_best": best["epoch"],
+        "epochs": training.epoch,
+        "accuracy_counted": accuracy,
+        "parameters": count_parameters(training.student),
+        "macs_dense": energy.dense(records),
+        "acs": exact["acs"],
+        "macs": exact["macs"],
+        "energy_mJ": exact["energy_mJ"],
+        "energy_convention": exact["convention"],
+        "sops": formula["sops"],
+        "energy_formula_mJ": formula["energy_mJ"],
+        "energy_formula_convention": formula["convention"],
+        "uncounted": energy.uncounted(records),
+        "firing_rate": energy.firing_rate(records),
+        "firing_rate_by_layer": {r.name: 100 * r.spikes / r.neurons for r in records if r.neurons},
+        "structure": structure(spec),
+    }
+
+
+def structure(spec: dict) -> dict:
+    """Parameters and dense operations of the paper-size model on the printed data set, from shapes alone."""
+    paper, steps = spec["structure"], spec["time_steps"]
+    with torch.device("meta"), torch.no_grad():
+        model = network.build(spec["backbone"], paper["size"], paper["layout"], spec["neuron"], paper["classes"], paper["image"], steps).eval()
+        counter = Counter(values=False)
+        with counter.watching(model, steps):
+            model(torch.empty(1, *paper["image"]))
+    counter.seen(1)
+    return {"parameters": count_parameters(model), "macs_dense": energy.dense(list(counter.records.values()))}
+
+
+def provenance(spec: dict, seed: int, data, device: torch.device) -> dict:
+    """What made these numbers."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "spec": spec,
+        "seed": seed,
+        "scale": spec["scale"],
+        "data": spec["data"],
+        "data_checksum": data.checksum,
+        **commit(),
+        "python": sys.version.split()[0],
+        "packages": versions,
+        "hardware": devices.hardware(device),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def commit() -> dict:
+    """The repository's commit and whether the tree differed from it; None outside a checkout."""
+
+    def git(*words):
+        return subprocess.run(["git", "-C", str(catalogue.ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
