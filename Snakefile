@@ -10,7 +10,7 @@ include: "benchmark/rules/tables.smk"
 
 
 rule all:
+    default_target: True
     input:
         "results/table1_ldd.csv",
-    default_target: True
     localrule: True

@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     published_ = commands.add_parser("published", help="write every pinned number into one CSV")
     published_.add_argument("--out", type=Path, default=Path("results/published.csv"))
     published_.set_defaults(command=lambda a: write_csv(a.out, [vars(number) for number in published.numbers()]))
+    coverage_ = commands.add_parser("coverage", help="for every printed row: implemented, run at which scale, verdict")
+    coverage_.add_argument("--out", type=Path, default=Path("results/coverage.csv"))
+    coverage_.set_defaults(command=coverage)
     audit_ = commands.add_parser("audit", help="what the papers' own numbers say about each other")
     audit_.add_argument("--out", type=Path, default=Path("results/audit.csv"))
     audit_.set_defaults(command=audit)
@@ -117,6 +120,13 @@ def download(arguments) -> None:
     if not hasattr(module, "download"):
         raise UserError(f"{arguments.dataset} cannot be fetched automatically; see {file.path.name}")
     print(f"{arguments.dataset} is in {module.download(arguments.dataset, arguments.data_root)}")
+
+
+def coverage(arguments) -> None:
+    from benchmark import catalogue
+    from benchmark import coverage as covering
+
+    print(covering.write(arguments.out, catalogue.ROOT))
 
 
 def audit(arguments) -> None:

@@ -1,7 +1,8 @@
 """Which methods, backbones and data sets exist, and what their files declare, read without importing (and so without torch).
 
 A file declares its literal tables (upper-case names at the top level, or attributes of its method class). Its `code` is a hash
-of its syntax tree without docstrings: comments, formatting and `touch` change nothing, a changed line of code does.
+of its syntax tree without docstrings: comments, formatting and `touch` change nothing, a changed line of code does. Shared code (layers, neurons, training) is covered by
+`cells.PROTOCOL` instead.
 """
 
 import ast
@@ -63,7 +64,15 @@ def declared(path: Path) -> Declared:
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     doc = ast.get_docstring(tree) or ""
     statements = [*tree.body, *(item for node in tree.body if isinstance(node, ast.ClassDef) for item in node.body)]
-    return Declared(path, doc, dict(_literals(statements)), code_hash(tree))
+    tables = dict(_literals(statements))
+    siblings = [declared(path.with_name(f"{name}.py")).code for name in _siblings(tree)]
+    return Declared(path, doc, tables, hashlib.sha256("".join([code_hash(tree), *siblings]).encode()).hexdigest()[:8])
+
+
+def _siblings(tree: ast.Module) -> list[str]:
+    """Backbone files that this one builds on (ann_resnet on resnet): their code is part of its own."""
+    imports = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return sorted({module.rpartition(".")[2] for module in imports if module.startswith("benchmark.backbones.")})
 
 
 def _literals(statements):

@@ -6,7 +6,6 @@ twice the paper's own spread, twice the spread over our seeds, and a floor per m
 """
 
 import csv
-import statistics
 from functools import cache
 
 from benchmark.errors import UserError
@@ -35,15 +34,14 @@ RELATIVE_FLOOR = {  # share of the published value: counted on trained networks,
 UNTRAINED = ("params_M", "complexity_M", "macs_M", "epoch_pretrain", "epoch_finetune", "mask_ratio_pct")  # the same at every scale
 
 
-def tolerance(number: Number, obtained: list[float] | None = None) -> float:
-    """How far an obtained value may lie from this printed number, in the number's unit. obtained: one value per seed."""
+def tolerance(number: Number, spread: float = 0.0) -> float:
+    """How far an obtained value may lie from this printed number, in the number's unit. spread: standard deviation over our seeds."""
     override = overrides(number.paper).get((number.table, number.row, number.dataset, number.time_steps, number.metric))
     if override is not None:
         return override
     floor = ACCURACY_FLOOR.get(number.dataset, 0.5) if number.metric.startswith("accuracy") else 0.0
     floor = max(floor, RELATIVE_FLOOR.get(number.metric, 0.0) * abs(number.number))
-    spread = 2 * statistics.stdev(obtained) if obtained and len(obtained) > 1 else 0.0
-    return max(half_digit(number.value), 2 * printed_spread(number), spread, floor)
+    return max(half_digit(number.value), 2 * printed_spread(number), 2 * spread, floor)
 
 
 def half_digit(text: str) -> float:
@@ -63,14 +61,14 @@ def printed_spread(number: Number) -> float:
     return same[0] if same else 0.0
 
 
-def verdict(number: Number, obtained: list[float], scale: str) -> str:
-    """Match, better, worse, missing or not comparable, for values obtained over seeds (empty: the runs do not measure it)."""
+def verdict(number: Number, value: float | None, spread: float, scale: str) -> str:
+    """Match, better, worse, missing or not comparable, for a mean over seeds (None: the runs do not measure it) and its deviation."""
     if number.metric not in UNTRAINED and scale != "paper":
         return "not comparable at this scale"
-    if not obtained:
+    if value is None:
         return "missing"
-    difference = statistics.mean(obtained) - number.number
-    if abs(difference) <= tolerance(number, obtained) + 1e-9:
+    difference = value - number.number
+    if abs(difference) <= tolerance(number, spread) + 1e-9:  # 1e-9: decimal digits are not exact in binary
         return "match"
     return "better" if difference * GOOD_SIDE.get(number.metric, 0) > 0 else "worse"
 

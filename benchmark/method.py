@@ -4,6 +4,7 @@ The loop runs student and teacher, gathers what the method asks for and sums the
 no files, data sets, optimisers.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -34,6 +35,9 @@ class Method:
     def __init__(self, **chosen):
         self.__dict__.update({**self.params, **chosen})
 
+    def initialise(self, student: nn.Module, teacher: nn.Module | None) -> None:
+        """Change the student's starting weights in place, once before training; by default they stay random."""
+
     def parts(self, student: nn.Module, teacher: nn.Module | None) -> nn.Module:
         """Extra modules that are trained with the student and thrown away at inference."""
         return nn.Identity()
@@ -46,3 +50,45 @@ class Method:
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of logits [B, classes] with class probabilities [B, classes], in float32."""
     return functional.cross_entropy(logits.float(), target)
+
+
+# Pieces of distillation losses. log_q, log_p: log-probabilities [..., classes]; every piece is a mean over all but the classes.
+
+
+def log_probabilities(logits: torch.Tensor, temperature: float = 1.0, over: str = "steps") -> torch.Tensor:
+    """Log of softmax(z / temperature) of logits [T, B, classes], in float32.
+
+    over: `steps` keeps every step, [T, B, classes]; `logits` averages z over time before the softmax and `probabilities` averages
+    its outputs, both [1, B, classes].
+    """
+    logits = logits.float()
+    if over == "logits":
+        logits = logits.mean(0, keepdim=True)
+    log_q = functional.log_softmax(logits / temperature, -1)
+    return log_q.logsumexp(0, keepdim=True) - math.log(len(log_q)) if over == "probabilities" else log_q
+
+
+def label_loss(log_q: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """CE = -sum_i y_i log q_i for class probabilities y [B, classes]."""
+    return -(target * log_q).sum(-1).mean()
+
+
+def divergence(log_q: torch.Tensor, log_p: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) = sum_i p_i (log p_i - log q_i); the teacher's p gets no gradient."""
+    log_p = log_p.detach()
+    return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+
+
+def entropy(log_q: torch.Tensor) -> torch.Tensor:
+    """H(q) = -sum_i q_i log q_i."""
+    return -(log_q.exp() * log_q).sum(-1).mean()
+
+
+def distance(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Squared differences of two features [B, ...], summed over the feature and averaged over the batch; none to the teacher."""
+    return (student.float() - teacher.detach().float()).square().flatten(1).sum(1).mean()
+
+
+def stage_ends(widths: list[int]) -> list[int]:
+    """Index of the last block of each stage, a run of blocks of equal width: [64, 64, 128] -> [1, 2]."""
+    return [index for index, width in enumerate(widths) if widths[index + 1 : index + 2] != [width]]

@@ -72,22 +72,33 @@ def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict
 def compared(entry: Line, metric: str, done: list[dict], states: list[str], settings: Settings) -> dict:
     """Columns of one printed metric: published, obtained, spread, verdict."""
     numbers = [number for number in entry.numbers if number.metric == metric]
-    values = [value for value in (obtained(metric, found) for found in done) if value is not None]
-    columns = {f"{metric}_published": numbers[0].value if numbers else "", metric: statistics.mean(values) if values else None}
+    value, spread = value_of(metric, done)
+    columns = {f"{metric}_published": numbers[0].value if numbers else "", metric: value}
     if metric == "accuracy":
-        columns["accuracy_std"] = statistics.stdev(values) if len(values) > 1 else None
-        columns["accuracy_best"] = mean_of(lambda m: m["accuracy_best"], done)
-    columns[f"{metric}_verdict"] = judged(entry, numbers[0], values, states, settings) if numbers else ""
+        columns |= {"accuracy_std": spread, "accuracy_best": mean_of(lambda m: m["accuracy_best"], done)}
+    columns[f"{metric}_verdict"] = judged(entry, numbers[0], value, spread, states, settings) if numbers else ""
     return columns
 
 
-def judged(entry: Line, number, values: list[float], states: list[str], settings: Settings) -> str:
+def judged(entry: Line, number, value: float | None, spread: float | None, states: list[str], settings: Settings) -> str:
     """The verdict of one number, the state of its runs taken in."""
     if entry.lacking:
         return "not implemented"
-    if not values:
-        return "failed" if "failed" in states else "missing" if "done" in states or not states else "not run"
-    return comparison.verdict(number, values, settings.scale)
+    if value is None and "done" not in states:
+        return "failed" if "failed" in states else "not run" if states else "missing"
+    return comparison.verdict(number, value, spread or 0.0, settings.scale)
+
+
+def verdict_of(entry: Line, number, settings: Settings, root: Path) -> str:
+    """The verdict of one printed number from the runs under `root`."""
+    done = [found for found in (run.metrics(root) for run in entry.runs) if found]
+    return judged(entry, number, *value_of(number.metric, done), [run.state(root) for run in entry.runs], settings)
+
+
+def value_of(metric: str, done: list[dict]) -> tuple[float | None, float | None]:
+    """Mean and standard deviation over seeds of a published metric; None where there is none."""
+    values = [value for value in (obtained(metric, found) for found in done) if value is not None]
+    return (statistics.mean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None)
 
 
 def obtained(metric: str, metrics: dict) -> float | None:

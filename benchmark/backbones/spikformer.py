@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import AttentionProduct, First, Head, Residual, SpikingBackbone, conv_bn, max_pool, truncated_normal
+from benchmark.layers import AttentionProduct, Head, Residual, SelfAttention, SpikingBackbone, conv_bn, spiking_stages, truncated_normal
 from benchmark.neurons import lif
 
 SIZES = {
@@ -23,7 +23,7 @@ SIZES = {
     "10-512": {"depth": 10, "dim": 512, "heads": 8},
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
-TWIN = {"divide": {"depth": 2, "dim": 8}}
+TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
 NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
 LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
     "cifar": {"pools": [0, 0, 1, 1], "linear": True, "scale": 0.125, "order": "qk_v", "attention_threshold": 0.5},
@@ -47,32 +47,16 @@ def build(size, layout, neuron, classes, image, steps):
 
 def stem(channels, dim, pools, fire, steps):
     """Spiking patch splitting: four Conv-BN-LIF-[Pool] stages, then x + LIF(BN(Conv(x))) as position embedding."""
-    stages, before = [], channels
-    for index, (width, pool) in enumerate(zip((dim // 8, dim // 4, dim // 2, dim), pools, strict=True)):
-        first = index == 0
-        stages.append(First(steps, *conv_bn(before, width, 3)) if first else conv_bn(before, width, 3))
-        stages += [fire(), max_pool()] if pool else [fire()]
-        before = width
+    stages = spiking_stages(channels, (dim // 8, dim // 4, dim // 2, dim), pools, fire, steps)
     return nn.Sequential(*stages, Residual(conv_bn(dim, dim, 3), fire()))
 
 
 def block(dim, heads, layout, neuron):
-    """x + SSA(x), then x + MLP(x); both branches end in a neuron."""
+    """x + SSA(x), then x + MLP(x); both branches end in a neuron. Q, K, V = LIF(BN(W x)) on the integer stream."""
     fire = partial(lif, **neuron)
+    low = lif(**{**neuron, "v_threshold": layout["attention_threshold"]})
+    project = nn.Sequential(low, conv_bn(dim, dim, bias=True), fire())
+    product = AttentionProduct(heads, layout["scale"], layout["order"])
+    attention = SelfAttention(partial(conv_bn, dim, dim, bias=layout["linear"]), fire, product, project)
     mlp = Residual(conv_bn(dim, 4 * dim, bias=True), fire(), conv_bn(4 * dim, dim, bias=True), fire())
-    return nn.Sequential(Residual(SpikingSelfAttention(dim, heads, layout, neuron)), mlp)
-
-
-class SpikingSelfAttention(nn.Module):
-    """Q, K, V = LIF(BN(W x)) on the integer stream; LIF of threshold 0.5 behind the product; LIF(BN(W_o .))."""
-
-    def __init__(self, dim, heads, layout, neuron):
-        super().__init__()
-        fire = partial(lif, **neuron)
-        self.q, self.k, self.v = (nn.Sequential(conv_bn(dim, dim, bias=layout["linear"]), fire()) for _ in range(3))
-        self.product = AttentionProduct(heads, layout["scale"], layout["order"])
-        self.fire = lif(**{**neuron, "v_threshold": layout["attention_threshold"]})
-        self.project = nn.Sequential(conv_bn(dim, dim, bias=True), fire())
-
-    def forward(self, x):
-        return self.project(self.fire(self.product(self.q(x), self.k(x), self.v(x))))
+    return nn.Sequential(Residual(attention), mlp)

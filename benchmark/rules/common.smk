@@ -1,5 +1,6 @@
 # What the rules share: settings from the configuration, and the runs of every table, resolved once.
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -25,8 +26,10 @@ told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
 RUNS = told(ledger.runs, list(published.tables()), SETTINGS)
 CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream}
-COMMAND = f"PYTHONPATH='{workflow.basedir}' python -m benchmark"
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+
+# Commands run in the scale's directory and import from the repository, whose path stays out of what is compared for a re-run.
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
 
 
 def one_of(names):
@@ -37,3 +40,13 @@ def one_of(names):
 def folder_of(path):
     """Where `path` of the configuration lies: relative ones from the repository, not from a scale's working directory."""
     return Path(workflow.basedir) / path
+
+
+def upstream_weights(wildcards):
+    """Input of a run: the weights of what ran before it, by role."""
+    return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
+
+
+def runs_of(wildcards):
+    """Input of a table: the metrics of every run behind it."""
+    return [str(folder / "metrics.json") for folder in told(ledger.runs, [wildcards.table], SETTINGS)]

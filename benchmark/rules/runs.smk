@@ -1,10 +1,6 @@
 # One rule trains and measures any cell; `train_upstream` also declares the weights, which something downstream reads.
 
 
-def upstream_weights(wildcards):
-    return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
-
-
 rule train:
     input:
         unpack(upstream_weights),
@@ -12,23 +8,24 @@ rule train:
         metrics="runs/{cell}/seed{seed}/metrics.json",
         curve="runs/{cell}/seed{seed}/curve.csv",
         layers="runs/{cell}/seed{seed}/layers.csv",
+    log:
+        "logs/{cell}/seed{seed}.log",
     wildcard_constraints:
         cell=one_of(CELLS.keys() - UPSTREAM),
         seed=r"\d+",
-    params:
-        spec=lambda wildcards: CELLS[wildcards.cell].json,
-        upstream=lambda wildcards, input: [f"{role}={path}" for role, path in input.items()],
-        data_root=str(folder_of(SETTINGS.data_root)),
-    log:
-        "logs/{cell}/seed{seed}.log",
     conda:
         "../../envs/environment.yaml"
     threads: 1
     resources:
         gpu=0 if SETTINGS.scale == "smoke" else 1,
+    params:
+        spec=lambda wildcards: CELLS[wildcards.cell].json,
+        upstream=lambda wildcards, input: [f"{role}={path}" for role, path in input.items()],
+        data_root=str(folder_of(SETTINGS.data_root)),
+        device=SETTINGS.device,
     shell:
-        COMMAND + " run --spec {params.spec:q} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
-        " --upstream {params.upstream:q} --data-root {params.data_root:q} --device " + SETTINGS.device + " --threads {threads} 2> {log:q}"
+        "python -m benchmark run --spec {params.spec:q} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
+        " --upstream {params.upstream:q} --data-root {params.data_root:q} --device {params.device:q} --threads {threads} 2> {log:q}"
         " || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"
 
 

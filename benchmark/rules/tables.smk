@@ -1,10 +1,6 @@
 # Tables, the joined pins and the audit: rules that never load torch.
 
 
-def runs_of(wildcards):
-    return [str(folder / "metrics.json") for folder in told(ledger.runs, [wildcards.table], SETTINGS)]
-
-
 rule table:
     input:
         runs_of,
@@ -12,44 +8,59 @@ rule table:
         csv="results/{table}.csv",
         md="results/{table}.md",
         meta="results/{table}.meta.json",
+    log:
+        "logs/{table}.log",
     wildcard_constraints:
         table=r"table[^/]*",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         pins=lambda wildcards: cells.digest(repr(told(published.read, wildcards.table))),
         config=CONFIG,
-    log:
-        "logs/{table}.log",
-    conda:
-        "../../envs/environment.yaml"
-    localrule: True
     shell:
-        COMMAND + " table {wildcards.table} --directory . --config {params.config:q} 2> {log:q}"
+        "python -m benchmark table {wildcards.table} --directory . --config {params.config:q} 2> {log:q}"
 
 
 rule published:
     output:
         "results/published.csv",
-    params:
-        pins=cells.digest(repr(published.numbers())),
     log:
         "logs/published.log",
+    localrule: True
     conda:
         "../../envs/environment.yaml"
-    localrule: True
+    params:
+        pins=cells.digest(repr(published.numbers())),
     shell:
-        COMMAND + " published --out {output:q} 2> {log:q}"
+        "python -m benchmark published --out {output:q} 2> {log:q}"
 
 
 rule audit:
     output:
         csv="results/audit.csv",
         md="results/audit.md",
-    params:
-        pins=cells.digest(repr(published.numbers())),
     log:
         "logs/audit.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        pins=cells.digest(repr(published.numbers())),
+    shell:
+        "python -m benchmark audit --out {output.csv:q} 2> {log:q}"
+
+
+rule coverage:
+    output:
+        "results/coverage.csv",
+    params:
+        pins=cells.digest(repr(published.numbers())),
+        done=[str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
+    log:
+        "logs/coverage.log",
     conda:
         "../../envs/environment.yaml"
     localrule: True
     shell:
-        COMMAND + " audit --out {output.csv:q} 2> {log:q}"
+        COMMAND + " coverage --out {output:q} 2> {log:q}"

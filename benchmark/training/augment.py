@@ -7,6 +7,7 @@ pixel work is done for all images that drew the same operation at once, because 
 import random
 
 import torch
+from PIL import Image, ImageOps
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
@@ -19,7 +20,9 @@ def crop(images: torch.Tensor, padding: int) -> torch.Tensor:
         return images
     count, _, height, width = images.shape
     padded = functional.pad(images, (padding,) * 4)
-    rows, columns = (torch.randint(2 * padding + 1, (count, 1), device=images.device) + torch.arange(n, device=images.device) for n in (height, width))
+    rows, columns = (
+        torch.randint(2 * padding + 1, (count, 1), device=images.device) + torch.arange(n, device=images.device) for n in (height, width)
+    )
     return padded[torch.arange(count, device=images.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
@@ -70,6 +73,16 @@ def level(operation) -> float:
     return operation.level_fn(magnitude, operation.hparams)[0] if operation.level_fn else 0.0
 
 
+def mend(transform) -> None:
+    """Let timm's transforms for PIL images posterize to 0 bits (black), which timm draws and Pillow refuses from version 13 on."""
+    for operation in [op for step in transform.transforms for op in getattr(step, "ops", ()) if op.name.startswith("Posterize")]:
+        operation.aug_fn = _posterize_pil
+
+
+def _posterize_pil(image, bits, **_):
+    return ImageOps.posterize(image, bits) if bits else Image.new(image.mode, image.size)
+
+
 def apply(name: str, images: torch.Tensor, levels: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
     """One of timm's operations with one argument per image; uint8 in, uint8 out."""
     name = name.removesuffix("Increasing").removesuffix("Original")
@@ -113,7 +126,8 @@ def warp(images, matrices, fill):
     grid = (2 * target / size - 1).transpose(1, 2).view(-1, height, width, 2)
     inside = ((target >= 0) & (target < size)).all(1).view(-1, 1, height, width)
     warped = functional.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return torch.where(inside, warped, fill[None, :, None, None]).round().clamp(0, 255).to(torch.uint8)
+    out = torch.where(inside, warped, fill[None, :, None, None])
+    return (out + 1e-3).clamp(0, 255).to(torch.uint8)  # PIL cuts off; the thousandth is for float32's rounding
 
 
 def _grey(images):

@@ -45,7 +45,11 @@ class Batches:
         if mixes and self.size % 2:
             raise UserError(f"recipe: mixup needs an even batch size, not {self.size}")
         self.mixup = mixes and Mixup(
-            recipe["mixup"], recipe["cutmix"], prob=recipe["mixup_prob"], label_smoothing=recipe["label_smoothing"], num_classes=self.classes
+            recipe["mixup"],
+            recipe["cutmix"],
+            prob=recipe["mixup_prob"],
+            label_smoothing=recipe["label_smoothing"],
+            num_classes=self.classes,
         )
         self.erase = recipe["erasing"] > 0 and RandomErasing(recipe["erasing"], mode="const", device=str(self.device))
 
@@ -109,6 +113,8 @@ class Streamed:
 
     def __init__(self, batches: Batches):
         self.batches = batches
+        if batches.recipe["randaugment_ops"]:
+            raise UserError("recipe key 'randaugment_ops' works for small images only: large ones take timm's list")
         self.folders = {split: self.folder(split) for split in ("train", "test")}
         self.count = len(self.folders["train"])
 
@@ -130,19 +136,19 @@ class Streamed:
             mean=self.batches.data.mean,
             crop_pct=recipe["eval_crop"],
         )
+        augment.mend(transform)
         root: Path = getattr(self.batches.data, split)
         return ImageFolder(root, transform)
 
-    def loader(self, split, indices):
+    def loader(self, split, indices, epoch=0):
         from timm.data.loader import fast_collate
-        from torch.utils.data import DataLoader, Subset
+        from torch.utils.data import DataLoader
 
-        subset = Subset(self.folders[split], indices)
-        return DataLoader(subset, self.batches.size, num_workers=WORKERS, collate_fn=fast_collate, pin_memory=self.batches.device.type == "cuda")
+        seeded, pin = Seeded(self.folders[split], self.batches.seed, epoch), self.batches.device.type == "cuda"
+        return DataLoader(seeded, self.batches.size, sampler=indices, num_workers=WORKERS, collate_fn=fast_collate, pin_memory=pin)
 
     def train(self, order, epoch):
-        seed_everything(self.batches.seed, epoch, -1)  # the workers' own seeds follow from torch's
-        for images, labels in self.loader("train", order.tolist()):
+        for images, labels in self.loader("train", order.tolist(), epoch):
             yield images, labels.to(self.batches.device)
 
     def augment(self, images):
@@ -151,3 +157,17 @@ class Streamed:
     def test(self):
         for images, labels in self.loader("test", range(len(self.folders["test"]))):
             yield images, labels.to(self.batches.device)
+
+
+class Seeded(torch.utils.data.Dataset):
+    """A folder whose augmentation of an image follows from (seed, epoch, image), whichever worker draws it, resumed or not."""
+
+    def __init__(self, folder, seed: int, epoch: int):
+        self.folder, self.seed, self.epoch = folder, seed, epoch
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __getitem__(self, index):
+        seed_everything(self.seed, self.epoch, index)
+        return self.folder[index]

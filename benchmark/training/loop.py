@@ -106,7 +106,9 @@ class Training:
         self.curve.append({"epoch": self.epoch, **rates, **losses, "accuracy": accuracy, "seconds": round(self.seconds, 2)})
         write_csv(self.folder / "curve.csv", self.curve)
         left = self.seconds / self.epoch * (self.epochs - self.epoch)
-        print(f"epoch {self.epoch}/{self.epochs}: accuracy {accuracy:.2f} %, {losses}, about {left:.0f} s left", file=sys.stderr, flush=True)
+        print(
+            f"epoch {self.epoch}/{self.epochs}: accuracy {accuracy:.2f} %, {losses}, about {left:.0f} s left", file=sys.stderr, flush=True
+        )
 
     def progress(self):
         """A bar with the time left, on a terminal only; a log file gets one line per epoch."""

@@ -28,7 +28,7 @@ def schedule(recipe: dict, optimizer: torch.optim.Optimizer):
         warmup_epochs=recipe["warmup_epochs"],
         warmup_lr=recipe["warmup_lr"],
         cooldown_epochs=recipe["cooldown_epochs"],
-        decay_milestones=recipe["milestones"] or (),
+        decay_milestones=[epoch + 1 for epoch in recipe["milestones"] or ()],  # timm decays one epoch before torch does
         decay_rate=recipe["decay_rate"] or 0.1,
     )[0]
 

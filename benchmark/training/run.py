@@ -64,6 +64,7 @@ def prepare(spec, seed, out, upstream, data_root, batches) -> Training:
     if spec["recipe"]["pretrained"]:
         network.load_pretrained(student, spec, data_root)
     teacher = upstream.get("teacher") and load_upstream(upstream["teacher"], batches.device)
+    method.initialise(student, teacher)  # of a resumed run, overwritten by its checkpoint
     return Training(spec, method, student, teacher, batches, out, f"{spec['method']} {spec['backbone']}")
 
 
@@ -109,7 +110,9 @@ def structure(spec: dict) -> dict:
     """Parameters and dense operations of the paper-size model on the printed data set, from shapes alone."""
     paper, steps = spec["structure"], spec["time_steps"]
     with torch.device("meta"), torch.no_grad():
-        model = network.build(spec["backbone"], paper["size"], paper["layout"], spec["neuron"], paper["classes"], paper["image"], steps).eval()
+        model = network.build(
+            spec["backbone"], paper["size"], paper["layout"], spec["neuron"], paper["classes"], paper["image"], steps
+        ).eval()
         counter = Counter(values=False)
         with counter.watching(model, steps):
             model(torch.empty(1, *paper["image"]))
@@ -144,5 +147,3 @@ def commit() -> dict:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
-
-

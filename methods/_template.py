@@ -1,0 +1,59 @@
+"""Soft labels and a hint (an example, of no paper). Copy this file to methods/<name>.py; the tests find it by being there.
+
+Paper: <paper's folder in benchmark/papers>. What the method does, in two or three lines, with the paper's own words for its parts.
+Equations: L = (1 - weight) CE(z, y) + weight (tau^2 KL(p_teacher || p) + D(P(h), h_teacher)), with z the mean of the logits over
+time. Give the paper's equation numbers, and say which line below is which.
+Expected: one or two printed numbers that a whole run should come near: <table>, <backbone>, <data set>, T=<steps>: <accuracy>.
+Command: snakemake --cores 8 --profile profiles/paper -- results/table1_<paper>.csv
+
+What the paper leaves open, and how it is read here (each a switch, so that the literal print stays a named value):
+  token     The paper does not say which step of the student is compared: `mean` over time (default) or the `last` one.
+
+Beside this file: rows get their cell `<name>:<backbone>[:<teacher>]` in benchmark/papers/<paper>/table<k>.csv, and the recipe lies in
+benchmark/papers/<paper>/recipes.yaml. A file whose name starts with an underscore, like this one, is not offered to tables.
+"""
+
+from torch import nn
+from torch.nn import functional
+
+from benchmark.method import Method, cross_entropy
+
+
+class Template(Method):
+    """A method sees tensors only: no files, data sets or optimisers. Helpers below the class may be as many as needed."""
+
+    # The paper's values, as plain literals: they are read without running the file. Each becomes `self.<name>`; a table's row or the
+    # configuration may replace it, and then only the cells of that row run again.
+    params = {"weight": 0.5, "tau": 4.0, "token": "mean"}
+    choices = {"token": ["mean", "last"]}  # what a word may be
+    ranges = {"weight": [0.0, 1.0], "tau": [0.1, 100.0]}  # what a number may be, ends included
+
+    taps = True  # fills `features` and `tokens` of both networks; leave it out if the logits are enough
+    needs_teacher = True  # a cell without a teacher is refused; without this, `teacher` below is None
+
+    def parts(self, student, teacher):
+        """Modules trained beside the student and thrown away at inference; leave it out if there are none.
+
+        Both networks say `widths`, one per block, and `steps`.
+        """
+        return nn.Linear(student.widths[-1], teacher.widths[-1])
+
+    def loss(self, student, teacher, target, parts):
+        """Named terms, already weighted; the loop minimises their sum and writes each into curve.csv."""
+        logits = student.logits.mean(0)
+        hint = functional.mse_loss(parts(self.over_time(student.tokens[-1])), teacher.tokens[-1][0].detach())
+        return {
+            "task": (1 - self.weight) * cross_entropy(logits, target),
+            "soft": self.weight * soft_labels(logits, teacher.logits.mean(0).detach(), self.tau),
+            "hint": self.weight * hint,
+        }
+
+    def over_time(self, token):
+        """[T, B, C] -> [B, C]."""
+        return token[-1] if self.token == "last" else token.mean(0)
+
+
+def soft_labels(logits, teacher, tau):
+    """tau^2 KL(teacher || student) of [B, classes] logits at temperature tau, in float32."""
+    student, teacher = (functional.log_softmax(z.float() / tau, dim=1) for z in (logits, teacher))
+    return tau**2 * functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
