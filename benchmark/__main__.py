@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 from benchmark import ledger, published, tables
 from benchmark.errors import UserError
 from benchmark.files import write_csv
-from benchmark.settings import settings
+from benchmark.settings import check_directory, settings
 
 
 def main(words: list[str] | None = None) -> int:
@@ -42,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
     run_.add_argument("--seed", type=int, required=True)
     run_.add_argument("--out", type=Path, required=True)
     run_.add_argument("--upstream", nargs="*", default=[], metavar="role=weights")
-    run_.add_argument("--data-root", type=Path, default=Path("data"))
-    run_.add_argument("--device", default="auto")
+    run_.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
+    run_.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
     run_.add_argument("--threads", type=int, default=1)
     run_.set_defaults(command=run)
 
@@ -73,8 +74,10 @@ def chosen_settings(pairs: list[str]):
 
 
 def home(arguments, chosen) -> Path:
-    """The working directory of a scale."""
-    return arguments.directory or (Path() if chosen.scale == "smoke" else Path("work") / chosen.scale)
+    """The working directory of a scale. UserError for another scale's."""
+    directory = arguments.directory or (Path() if chosen.scale == "smoke" else Path("work") / chosen.scale)
+    check_directory(chosen.scale, directory)
+    return directory
 
 
 def status(arguments) -> None:

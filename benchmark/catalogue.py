@@ -1,8 +1,8 @@
 """Which methods, backbones and data sets exist, and what their files declare, read without importing (and so without torch).
 
 A file declares its literal tables (upper-case names at the top level, or attributes of its method class). Its `code` is a hash
-of its syntax tree without docstrings: comments, formatting and `touch` change nothing, a changed line of code does. Shared code (layers, neurons, training) is covered by
-`cells.PROTOCOL` instead.
+of its syntax tree without docstrings: comments, formatting and `touch` change nothing, a changed line of code does. Shared code
+(layers, neurons, training) is covered by `cells.PROTOCOL` instead.
 """
 
 import ast
@@ -15,6 +15,7 @@ from benchmark.errors import UserError, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"method": ROOT / "methods", "backbone": ROOT / "benchmark" / "backbones", "data set": ROOT / "benchmark" / "datasets"}
+SIBLINGS = ("methods.", "benchmark.backbones.", "benchmark.datasets.")
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def declared(path: Path) -> Declared:
 
 
 def _siblings(tree: ast.Module) -> list[str]:
-    """Backbone files that this one builds on (ann_resnet on resnet): their code is part of its own."""
+    """Files of the same folder that this one builds on (ann_resnet on resnet): their code is part of its own."""
     imports = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return sorted({module.rpartition(".")[2] for module in imports if module.startswith("benchmark.backbones.")})
+    return sorted({module.rpartition(".")[2] for module in imports if module.startswith(SIBLINGS)})
 
 
 def _literals(statements):
@@ -89,7 +90,17 @@ def code_hash(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:8]
+    return hashlib.sha256(_dump(tree).encode()).hexdigest()[:8]
+
+
+def _dump(node) -> str:
+    """A syntax tree as text that is the same in every Python version (ast.dump and ast.unparse are not)."""
+    if isinstance(node, list):
+        return f"[{' '.join(_dump(item) for item in node)}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    filled = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name not in ("ctx", "kind", "type_comment"))
+    return f"({type(node).__name__} {' '.join(f'{name}={_dump(value)}' for name, value in filled)})"
 
 
 @cache

@@ -6,7 +6,7 @@ specifications have equal ids and run once, whichever rows, tables and papers as
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark import catalogue, recipes
 from benchmark.errors import UserError, unknown
@@ -14,6 +14,8 @@ from benchmark.published import Number
 from benchmark.settings import Settings
 
 PROTOCOL = 1  # raise it when a change to shared code (training, operations, layers, neurons) changes results
+
+READINGS = {"at_epoch"}  # options that say where on a run's curve a number is read, not how it is trained
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class Cell:
     dataset: str
     time_steps: int
     options: tuple = ()
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the rules of recipes are `for`."""
+        options = " ".join(f"{key}={value}" for key, value in self.options)
+        return {"table": self.table, "dataset": self.dataset, "method": self.method, "backbone": self.backbone, "options": options}
 
 
 @dataclass(frozen=True)
@@ -57,35 +65,34 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-class NotImplemented(Exception):
+class Lacking(Exception):
     """The row needs a method, backbone or data set whose file does not exist (yet); says which."""
 
 
 def cell_of(number: Number) -> Cell | None:
-    """The cell behind a printed number, None if nothing has to run for it. NotImplemented if a file for it is missing."""
+    """The cell behind a printed number, None if nothing has to run for it. Lacking if a file for it is missing."""
     if not number.cell:
         return None
     method, backbone, *teacher = number.cell.split(":")
     for kind, name in (("method", method), ("backbone", backbone), *(("backbone", name) for name in teacher), ("data set", number.dataset)):
         require(kind, name)
+    if catalogue.method(method).tables.get("needs_teacher") and not teacher:
+        raise Lacking(f"teacher of {number.cell}, which the paper does not print")
     if not recipes.exist(number.paper):
-        raise NotImplemented(f"recipes of paper {number.paper}")
+        raise Lacking(f"recipes of paper {number.paper}")
     time_steps = "1" if is_ann(backbone) and number.time_steps == "-" else number.time_steps
-    about = {"table": number.name, "dataset": number.dataset, "method": method, "backbone": backbone}
-    if time_steps == "-":
-        time_steps = str(read_steps(number.paper, about))
     options = tuple(sorted(parse_options(number.options).items()))
-    teacher = teacher[0] if teacher else None
-    return Cell(number.paper, number.name, method, backbone, teacher, number.dataset, int(time_steps), options)
+    cell = Cell(number.paper, number.name, method, backbone, teacher[0] if teacher else None, number.dataset, 0, options)
+    return replace(cell, time_steps=read_steps(cell) if time_steps == "-" else int(time_steps))
 
 
 def require(kind: str, name: str) -> None:
-    """NotImplemented unless a file declares this method, backbone or data set."""
+    """Lacking unless a file declares this method, backbone or data set."""
     look_up = {"method": catalogue.method, "backbone": catalogue.backbone, "data set": catalogue.dataset}[kind]
     try:
         look_up(name)
     except UserError:
-        raise NotImplemented(f"{kind} {name}") from None
+        raise Lacking(f"{kind} {name}") from None
 
 
 def is_ann(backbone: str) -> bool:
@@ -93,11 +100,11 @@ def is_ann(backbone: str) -> bool:
     return not catalogue.backbone(backbone).family.tables["NEURON"]
 
 
-def read_steps(paper: str, about: dict) -> int:
+def read_steps(cell: Cell) -> int:
     """The number of time steps where the table prints none: a named reading in the paper's recipes."""
-    found = recipes.recipe(paper, **about).get("time_steps")
+    found = recipes.recipe(cell.paper, **cell.about).get("time_steps")
     if found is None:
-        raise NotImplemented(f"time steps of {about['table']}, which prints none")
+        raise Lacking(f"time steps of {cell.table}, which prints none")
     return found[0]
 
 
@@ -120,16 +127,15 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
     data = settings.data.get(cell.dataset, cell.dataset)
     entry, data_file = catalogue.dataset(data)
     printed, _ = catalogue.dataset(cell.dataset)
-    about = {"table": cell.table, "dataset": cell.dataset, "method": cell.method, "backbone": cell.backbone}
-    recipe = {key: value for key, value in recipes.recipe(cell.paper, **about).items() if key in recipes.KEYS}
-    recipe = recipes.override(recipe, settings.recipe, f"{settings.scale} scale or config", **about)
+    recipe = {key: value for key, value in recipes.recipe(cell.paper, **cell.about).items() if key in recipes.KEYS}
+    recipe = recipes.override(recipe, settings.recipe, f"{settings.scale} scale or config", **cell.about)
     upstream = _upstream(cell, settings)
     tables = backbone.family.tables
     spec = {
         "protocol": PROTOCOL,
         "scale": settings.scale,
         "method": cell.method,
-        "params": parameters(cell, method.tables.get("params", {}), settings),
+        "params": parameters(of_method(cell), method.tables.get("params", {}), settings),
         "backbone": cell.backbone,
         "twin": settings.twin,
         "size": backbone.twin if settings.twin else backbone.size,
@@ -154,6 +160,12 @@ def _upstream(cell: Cell, settings: Settings) -> tuple:
     return (("teacher", resolve(teacher, settings)),)
 
 
+def of_method(cell: Cell) -> Cell:
+    """The cell with the options that are its method's: not those which the recipe reads, nor readings of the curve."""
+    others = READINGS | recipes.options(cell.paper, **cell.about)
+    return replace(cell, options=tuple((key, value) for key, value in cell.options if key not in others))
+
+
 def parameters(cell: Cell, defaults: dict, settings: Settings) -> dict:
     """The method's parameters: its defaults, then the config's, then what the row changes. UserError for an unknown one."""
     chosen = {**settings.params.get(cell.method, {}), **dict(cell.options)}
@@ -164,7 +176,7 @@ def parameters(cell: Cell, defaults: dict, settings: Settings) -> dict:
     tables = catalogue.method(cell.method).tables
     for key, allowed in tables.get("choices", {}).items():
         if values[key] not in allowed:
-            raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values[key]), allowed)}")
+            raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values[key]), map(str, allowed))}")
     for key, (low, high) in tables.get("ranges", {}).items():
         if not isinstance(values[key], (int, float)) or not low <= values[key] <= high:
             raise UserError(f"method {cell.method}: {key} must be a number from {low} to {high}, not {values[key]}")

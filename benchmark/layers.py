@@ -3,6 +3,8 @@
 from spikingjelly.activation_based import layer
 from torch import nn
 
+from benchmark.operations.sums import nonzero_over
+
 
 def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=1, bias=False):
     """Convolution and batch normalisation over the merged [T*B] batch; same padding unless given."""
@@ -124,7 +126,7 @@ class AttentionProduct(nn.Module):
         return x.flatten(0, 1).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
 
     def count_operations(self, q, k, v, values: bool = True):
-        """(dense multiply-accumulates, accumulates, inputs binary?) of both products.
+        """(dense multiply-accumulates, accumulates) of both products.
 
         An accumulate is a pair of nonzero operands that meet: coinciding spikes in the first product, a spike and a nonzero
         entry of the first product in the second.
@@ -134,13 +136,12 @@ class AttentionProduct(nn.Module):
         inner = tokens if self.order == "qk_v" else width
         dense = 2 * q[..., 0].numel() * inner * width
         if not values:
-            return dense, 0, True
-        first = self.first.count_nonzero
+            return dense, 0
         if self.order == "qk_v":
-            events = (q.count_nonzero(2) * k.count_nonzero(2)).sum() + (first(2) * v.count_nonzero(3)).sum()
+            pairs = (q, 2, k, 2), (self.first, 2, v, 3)
         else:
-            events = (k.count_nonzero(3) * v.count_nonzero(3)).sum() + (q.count_nonzero(2) * first(3)).sum()
-        return dense, int(events), all(bool(((x == 0) | (x == 1)).all()) for x in (q, k, v))
+            pairs = (k, 3, v, 3), (q, 2, self.first, 3)
+        return dense, sum((nonzero_over(a, over_a) * nonzero_over(b, over_b)).sum() for a, over_a, b, over_b in pairs)
 
 
 class SoftmaxProduct(AttentionProduct):
@@ -156,8 +157,8 @@ class SoftmaxProduct(AttentionProduct):
 
     def count_operations(self, q, k, v, values: bool = True):
         """Real numbers: every multiply-accumulate of both products happens."""
-        dense, _, _ = super().count_operations(q, k, v, values=False)
-        return dense, dense, False
+        dense, _ = super().count_operations(q, k, v, values=False)
+        return dense, dense
 
 
 class SelfAttention(nn.Module):

@@ -77,7 +77,7 @@ def line(numbers: tuple[Number, ...], settings: Settings) -> Line:
     try:
         cell = cells.cell_of(numbers[0])
         resolved = cell and cells.resolve(cell, settings)
-    except cells.NotImplemented as lacking:
+    except cells.Lacking as lacking:
         return Line(numbers, None, (), str(lacking))
     runs = tuple(Run(resolved, seed) for seed in range(settings.seeds)) if resolved else ()
     return Line(numbers, resolved, runs)

@@ -52,14 +52,24 @@ class LIF(neuron.LIFNode):
             return super().multi_step_forward(x_seq, *args, **kwargs)
         reset = math.nan if self.v_reset is None else self.v_reset
         function = self.surrogate_function
-        constants = (self.tau, self.decay_input, self.v_threshold, reset, self.detach_reset, KERNEL_SURROGATES[type(function)], function.alpha)
+        constants = (
+            self.tau,
+            self.decay_input,
+            self.v_threshold,
+            reset,
+            self.detach_reset,
+            KERNEL_SURROGATES[type(function)],
+            function.alpha,
+        )
         shared = x_seq.stride(0) == 0 and x_seq.shape[0] > 1
         spikes, self.v = FusedLIF.apply(x_seq[0] if shared else x_seq, x_seq.shape[0], shared, constants)
         return spikes
 
     def _fused(self, x) -> bool:
         fresh = not isinstance(self.v, torch.Tensor) and not self.store_v_seq
-        supported = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and type(self.surrogate_function) in KERNEL_SURROGATES
+        supported = (
+            x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and type(self.surrogate_function) in KERNEL_SURROGATES
+        )
         return fresh and supported and self._neuron_precision is None
 
 
@@ -82,7 +92,9 @@ class FusedLIF(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_spikes, _):
         (charged,) = ctx.saved_tensors
-        grad_spikes = torch.empty_like(charged, dtype=ctx.dtype).copy_(grad_spikes) if grad_spikes.stride() != charged.stride() else grad_spikes
+        grad_spikes = (
+            torch.empty_like(charged, dtype=ctx.dtype).copy_(grad_spikes) if grad_spikes.stride() != charged.stride() else grad_spikes
+        )
         grad = torch.empty_like(charged[0] if ctx.shared else charged, dtype=ctx.dtype)
         _backward(_rows(grad_spikes, ctx.steps), _rows(charged, ctx.steps), _rows(grad, 1 if ctx.shared else ctx.steps), *ctx.constants)
         return grad, None, None, None
@@ -91,7 +103,9 @@ class FusedLIF(torch.autograd.Function):
 def _dense(x, time_dims):
     """x itself if its storage is one gapless block with time outermost, else a contiguous copy."""
     expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(x.stride()[time_dims:], x.shape[time_dims:], strict=True) if size > 1):
+    for stride, size in sorted(
+        (stride, size) for stride, size in zip(x.stride()[time_dims:], x.shape[time_dims:], strict=True) if size > 1
+    ):
         if stride != expected:
             return x.contiguous()
         expected *= size

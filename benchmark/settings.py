@@ -1,13 +1,16 @@
 """The configuration: config.yaml, then the scale's file, then what the command line overrides, every key checked."""
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import yaml
 
+from benchmark import catalogue
 from benchmark.catalogue import ROOT
 from benchmark.errors import UserError, unknown
+from benchmark.published import DATASETS
 
 TYPES = {"string": str, "integer": int, "boolean": bool, "mapping": dict, "rules": (list, dict)}
 CONFIG = ROOT / "config"
@@ -28,8 +31,9 @@ class Settings:
 
 
 def settings(overrides: dict | None = None) -> Settings:
-    """config/config.yaml with `overrides` on top. UserError: an unknown key or scale, or a value of the wrong type."""
-    overrides = overrides or {}
+    """config/config.yaml with `overrides` on top. UserError: an unknown key, scale or name in a mapping, or a value of the wrong type."""
+    texts = [key for key, entry in _read(CONFIG / "schema.yaml").items() if entry["type"] == "string"]
+    overrides = {key: value if key in texts else plain(value) for key, value in (overrides or {}).items()}
     chosen = {**_read(CONFIG / "config.yaml"), **overrides}
     check(chosen, "config")
     if chosen["scale"] not in scales():
@@ -64,6 +68,33 @@ def check(values: dict, where: str) -> None:
         kind = schema[key]["type"]
         if not isinstance(value, TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
             raise UserError(f"{where}: key '{key}' must be a {kind} ({schema[key]['about']}), not {value!r}")
+    for rule in _rules(values.get("recipe", [])):
+        if not (isinstance(rule, dict) and rule.keys() == {"for", "set"} and all(isinstance(part, dict) for part in rule.values())):
+            raise UserError(f"{where}: key 'recipe': a rule is {{for: {{...}}, set: {{...}}}}, not {rule!r}")
+    for printed, used in values.get("data", {}).items():
+        if printed not in DATASETS:
+            raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), DATASETS)}")
+        catalogue.dataset(str(used))
+    for method, chosen in values.get("params", {}).items():
+        catalogue.method(str(method))
+        if not isinstance(chosen, dict):
+            raise UserError(f"{where}: key 'params': {method} needs {{parameter: value}}, not {chosen!r}")
+
+
+def plain(value):
+    """A value from the command line as it was meant: snakemake leaves everything inside braces as text, YAML leaves 1e-3 so."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value):
+        return float(value)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
 
 
 def check_directory(scale: str, here: Path, root: Path = ROOT) -> None:

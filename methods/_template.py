@@ -16,11 +16,14 @@ benchmark/papers/<paper>/recipes.yaml. A file whose name starts with an undersco
 from torch import nn
 from torch.nn import functional
 
-from benchmark.method import Method, cross_entropy
+from benchmark.method import Method, cross_entropy, divergence, log_probabilities
 
 
 class Template(Method):
-    """A method sees tensors only: no files, data sets or optimisers. Helpers below the class may be as many as needed."""
+    """A method sees tensors only: no files, data sets or optimisers. Pieces that several losses share are in benchmark/method.py.
+
+    A method that starts the student from the teacher's weights also has `initialise`, see there.
+    """
 
     # The paper's values, as plain literals: they are read without running the file. Each becomes `self.<name>`; a table's row or the
     # configuration may replace it, and then only the cells of that row run again.
@@ -40,20 +43,14 @@ class Template(Method):
 
     def loss(self, student, teacher, target, parts):
         """Named terms, already weighted; the loop minimises their sum and writes each into curve.csv."""
-        logits = student.logits.mean(0)
+        soft = divergence(log_probabilities(student.logits, self.tau, "logits"), log_probabilities(teacher.logits, self.tau, "logits"))
         hint = functional.mse_loss(parts(self.over_time(student.tokens[-1])), teacher.tokens[-1][0].detach())
         return {
-            "task": (1 - self.weight) * cross_entropy(logits, target),
-            "soft": self.weight * soft_labels(logits, teacher.logits.mean(0).detach(), self.tau),
+            "task": (1 - self.weight) * cross_entropy(student.logits.mean(0), target),
+            "soft": self.weight * self.tau**2 * soft,
             "hint": self.weight * hint,
         }
 
     def over_time(self, token):
         """[T, B, C] -> [B, C]."""
         return token[-1] if self.token == "last" else token.mean(0)
-
-
-def soft_labels(logits, teacher, tau):
-    """tau^2 KL(teacher || student) of [B, classes] logits at temperature tau, in float32."""
-    student, teacher = (functional.log_softmax(z.float() / tau, dim=1) for z in (logits, teacher))
-    return tau**2 * functional.kl_div(student, teacher, reduction="batchmean", log_target=True)

@@ -1,10 +1,10 @@
 """BKDSNN (Xu et al., ECCV 2024): a blurred student feature, restored by a small network, has to equal the teacher's.
 
-Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed). A re-implementation after the public code, which has no plain
-spiking ResNet or VGG and whose ImageNet script cannot run as it stands.
+Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed). A re-implementation after the public code, which has
+no plain spiking ResNet or VGG and whose ImageNet script cannot run as it stands.
 Equations: L = CE(z_s, y) + weight |g(m * r(f_s)) - f_t|^2 + logit_weight L_logit
-  f: last block's output, mean over positions (and time), summed squares per image; m: channels kept with probability 1 - blur, drawn anew per
-  image and step; g: linear-ReLU-linear; r: identity, or a trained linear layer where the widths differ.
+  f: last block's output, mean over positions (and time), summed squares per image; m: channels kept with probability 1 - blur, drawn
+  anew for every image and update; g: linear-ReLU-linear; r: identity, or a trained linear layer where the widths differ.
   L_logit = tau^2 mean_i w_i CE(softmax(z_s / tau), softmax(z_t / tau))_i, w_i = 1 - exp(-CE(z_s, y)_i / CE(z_t, y)_i) without gradient
   (weighted soft labels).
 Expected: TSER Table 1, ResNet-18 from ResNet-34, CIFAR100, T=2: 73.30; T=4: 75.57 (seven of TSER's BKDSNN entries repeat LaSNN's digits).

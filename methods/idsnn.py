@@ -1,16 +1,16 @@
 """IDSNN (Fan et al., Biomimetics 2023): a spiking ResNet starts from a deeper ANN's weights and then learns from its answers.
 
-Paper: IDSNN. Equations: L = CE(z_s, y) + alpha tau^2 KL(softmax(z_t / tau) || softmax(z_s / tau))   (6 to 8), z_s the mean over time.
-Initialisation (section 3.2.2): block j of a student's stage takes block j of the teacher's stage, whose surplus blocks are left out; channels
-are looped, first output channels, then input channels, until the student's number is reached; batch normalisation is copied whole
+Paper: IDSNN. Initialisation (section 3.2.2): block j of a student's stage takes block j of the teacher's stage, whose surplus blocks
+are left out; channels are repeated in a loop, or cut off, until the student's number is reached; batch normalisation is copied whole
 (weight, bias, running mean and variance). The classifier stays random.
+Equations: L = CE(z_s, y) + alpha tau^2 KL(softmax(z_t / tau) || softmax(z_s / tau))   (6 to 8), z_s the mean over time.
 Expected: IDSNN Tables 1 and 2, ResNet-18 from ResNet-34, T=4: CIFAR10 94.03, CIFAR100 75.24; T=6: 94.22 and 75.41.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table3_idsnn.csv
 
 What the paper leaves open, and how it is read here (each a switch; "code" is the authors' public one):
   temperature  not printed: 4, the code's.
   alpha        not printed: 0.3, the code's.
-  alpha_alone  weight used instead of alpha when init=0: 0.5, the code's, whose ablation thereby changes two things at once; 0.3 changes one.
+  alpha_alone  weight used instead of alpha when init=0: 0.5, the code's, whose ablation so changes two things at once; 0.3 changes one.
   shortcuts    "all convolution and BN layers" are copied by the text; the code's name test misses the 1x1 shortcuts: 0 leaves them random
                as the code does, 1 copies them.
 `init` and `kd` switch the two modules (Table 3). Equation 7 prints the arguments of the KL student first; the code has teacher to student.
@@ -37,12 +37,11 @@ class IDSNN(Method):
     def initialise(self, student, teacher):
         if not self.init:
             return
-        pairs = [(student.stem, teacher.stem), *block_pairs(student, teacher)]
-        for ours, theirs in pairs:
-            sources, targets = (convolutions(module, self.shortcuts) for module in (theirs, ours))
-            for target, source in zip(targets, sources, strict=False):  # a block without shortcut has fewer
-                for module, original in zip(target, source, strict=True):
-                    copy_looped(module, original)
+        if not (hasattr(student, "stem") and hasattr(teacher, "stem")):
+            raise UserError("idsnn copies convolutions: student and teacher must be ResNets")
+        for ours, theirs in [(student.stem, teacher.stem), *block_pairs(student, teacher)]:
+            for target, source in zip(layers(ours, self.shortcuts), layers(theirs, self.shortcuts), strict=False):
+                copy_looped(target, source)
 
     def loss(self, student, teacher, target, parts):
         task = cross_entropy(student.logits.mean(0), target)
@@ -67,10 +66,11 @@ def stages(network: nn.Module) -> list[list[nn.Module]]:
     return [blocks[start:end] for start, end in zip([0, *(e + 1 for e in ends)], [e + 1 for e in ends], strict=False)]
 
 
-def convolutions(module: nn.Module, shortcuts: int) -> list[tuple[nn.Module, nn.Module]]:
-    """Each convolution with the batch normalisation behind it, in order; 1x1 shortcuts only if wanted."""
-    found = ([m for m in module.modules() if isinstance(m, kind)] for kind in (nn.Conv2d, nn.BatchNorm2d))
-    return [(conv, norm) for conv, norm in zip(*found, strict=True) if shortcuts or conv.kernel_size != (1, 1)]
+def layers(module: nn.Module, shortcuts: int) -> list[nn.Module]:
+    """Convolutions and the batch normalisation behind each, in order, a 1x1 shortcut (always last) only if wanted."""
+    convolutions, norms = ([m for m in module.modules() if isinstance(m, kind)] for kind in (nn.Conv2d, nn.BatchNorm2d))
+    pairs = zip(convolutions, norms, strict=True)
+    return [layer for pair in pairs if shortcuts or pair[0].kernel_size != (1, 1) for layer in pair]
 
 
 @torch.no_grad()
@@ -82,7 +82,7 @@ def copy_looped(target: nn.Module, source: nn.Module) -> None:
 
 
 def looped(value: torch.Tensor, shape: tuple) -> torch.Tensor:
-    """value[i mod n, j mod m, ...] of this shape: [a, b] -> [a, b, a] for three channels."""
-    for dimension, size in enumerate(shape):
+    """value[i mod n, j mod m] with this shape's channels: [a, b] -> [a, b, a] for three."""
+    for dimension, size in enumerate(shape[:2]):
         value = value.index_select(dimension, torch.arange(size, device=value.device) % value.shape[dimension])
     return value

@@ -1,9 +1,10 @@
 """LaSNN (Hong et al., arXiv 2304.09101): the student's feature maps follow the teacher's at the end of every stage.
 
-Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed); quoted in IDSNN Table 1. A re-implementation: no official
-code is public.
-Equations: L = CE(z_s, y) + weight sum_k |r_k(mean_t F_s^k(t)) - F_t^k|^2, summed squares per image; F^k: output of the last block of stage k, a
-  stage being a run of blocks of equal width; r_k: identity, or a trained 1x1 convolution where the widths differ.
+Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed); quoted in IDSNN Table 1. A re-implementation: no
+official code is public.
+Equations: L = CE(z_s, y) + weight sum_k |r_k(mean_t F_s^k(t)) - F_t^k|^2, summed squares per image
+  F^k: output of the last block of stage k, a stage being a run of blocks of equal width; r_k: identity, or a trained 1x1 convolution
+  where the widths differ.
 Expected: TSER Table 1, ResNet-18 from ResNet-34, CIFAR100, T=2: 76.17; T=4: 78.12.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table1_tser.csv
 

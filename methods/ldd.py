@@ -9,7 +9,7 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table1_ldd.csv
 What the paper leaves open, and how it is read here (each a switch):
   stop_gradient  Eq. 5 stops the gradient at the student's token, so that alignment would train the temporal layers and never the
                  student: the printed gains would be impossible. `none` (default) lets it through; `token` is the literal print, a
-                 null control that must equal the baseline; `block` lets it into the block itself and no further down.
+                 null control that must equal the baseline.
   lam            Eq. 9 weights the task loss with lambda and never gives it: 0.7 (alignment 0.3).
   distance       Eq. 8 prints an un-squared L2 norm (`l2`); the default `mse` compares layer-normalised tokens.
   reduce         Eq. 9 sums over blocks (`sum`); the default `mean` keeps the weight the same for any depth.
@@ -44,7 +44,7 @@ class LDD(Method):
     }
     choices = {
         "projection": ["temporal", "last", "mean", "max"],
-        "stop_gradient": ["none", "token", "block"],
+        "stop_gradient": ["none", "token"],
         "distance": ["mse", "l2"],
         "reduce": ["mean", "sum"],
         "blocks": ["uniform", "literal"],

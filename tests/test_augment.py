@@ -140,7 +140,7 @@ def test_flip_mirrors_left_and_right_with_its_probability():
 
 RECIPE = {
     "batch_size": 16, "crop": 2, "flip": 0.5, "randaugment": "rand-m9-mstd0.5-inc1", "randaugment_ops": None, "erasing": 0.5,
-    "mixup": 0.5, "cutmix": 1.0, "mixup_prob": 1.0, "mixup_off_epoch": 0, "label_smoothing": 0.1,
+    "autoaugment": None, "cutout": 0, "mixup": 0.5, "cutmix": 1.0, "mixup_prob": 1.0, "mixup_off_epoch": 0, "label_smoothing": 0.1,
 }  # fmt: skip
 
 

@@ -37,7 +37,11 @@ LAYOUTS = {"imagenet": {}}
 
 def build(size, layout, neuron, classes, image, steps):
     """A SEW-ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire = partial(lif, **neuron)
+    return residual_network(size, partial(lif, **neuron), classes, image, steps)
+
+
+def residual_network(size, fire, classes, image, steps):
+    """The network with any activation `fire`."""
     first = size["widths"][0]
     stem = nn.Sequential(First(steps, *conv_bn(image[0], first, 7, 2)), fire(), max_pool())
     make, expansion = (bottleneck_branch, 4) if size["bottleneck"] else (basic_branch, 1)

@@ -16,7 +16,15 @@ from benchmark.datasets import Data, Images, checksum, statistics
 DATASETS = {
     "digits": {"classes": 10, "image": [3, 16, 16], "layout": "cifar", "stand_in": True, "digits": 1, "train": 1536, "test": 500},
     "digit-pairs": {"classes": 100, "image": [3, 16, 16], "layout": "cifar", "stand_in": True, "digits": 2, "train": 2048, "test": 500},
-    "digit-triples": {"classes": 1000, "image": [3, 32, 32], "layout": "imagenet", "stand_in": True, "digits": 3, "train": 2048, "test": 500},
+    "digit-triples": {
+        "classes": 1000,
+        "image": [3, 32, 32],
+        "layout": "imagenet",
+        "stand_in": True,
+        "digits": 3,
+        "train": 2048,
+        "test": 500,
+    },
 }
 TEST_SOURCES = 397  # source digits kept for the test split
 

@@ -11,16 +11,18 @@ STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def load(name: str, root: Path) -> Data:
-    """Paths of both splits and a checksum over their file names and sizes. UserError: folders missing or not 1,000 of them."""
+    """Paths of both splits and a checksum over their file names and sizes. UserError: not 1,000 folders, or not the same ones."""
     classes = DATASETS[name]["classes"]
     folder = root / "imagenet"
-    for split in ("train", "val"):
-        found = len([path for path in (folder / split).glob("*") if path.is_dir()])
-        if found != classes:
+    names = {split: {path.name for path in (folder / split).glob("*") if path.is_dir()} for split in ("train", "val")}
+    for split, found in names.items():
+        if len(found) != classes:
             raise UserError(
-                f"ImageNet is not in {folder}: {split}/ has {found} class folders, {classes} are needed; put the official "
+                f"ImageNet is not in {folder}: {split}/ has {len(found)} class folders, {classes} are needed; put the official "
                 "training images into train/<wnid>/ and the validation images, sorted into classes, into val/<wnid>/ (image-net.org)"
             )
+    if names["train"] != names["val"]:  # a class is numbered by its folder's place among its split's
+        raise UserError(f"{folder}: train/ and val/ must have the same class folders; only one has {min(names['train'] ^ names['val'])}")
     return Data(folder / "train", folder / "val", *STATISTICS, listing(folder))
 
 

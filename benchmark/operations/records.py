@@ -11,21 +11,21 @@ import torch
 from spikingjelly.activation_based.surrogate import SurrogateFunctionBase
 from torch import nn
 
-from benchmark.layers import First, Head, InverseAndResidual, Residual, Sum
+from benchmark.layers import First, Head, InverseAndResidual, Residual, SoftmaxProduct, Sum
 from benchmark.neurons import LIF
 from benchmark.operations.sums import KINDS, Remembered
 
 AMOUNTS = ("dense", "outputs", "inputs", "nonzero", "total", "events", "values", "scores", "spikes", "neurons")
 
 
-@dataclass
+@dataclass(eq=False)
 class Record:
     """One layer. Amounts are sums over all images seen and all time steps, those of a static first layer included; see `each`.
 
     kind: conv, linear, product (of spike tensors, or attention), neuron, norm, pool, activation, addition (a shortcut), other.
     layer: class name. first: the first synaptic layer of the network. steps: time steps of one inference. bias: adds one per output.
     dense: multiply-accumulates if nothing were sparse, biases left out. outputs, inputs: elements. nonzero: inputs that were not 0.
-    total: sum of the inputs' values. events: accumulates with one per nonzero input; values: with one per unit of an integer input (a
+    total: sum of the inputs' values (of real ones, how many are not 0). events: accumulates with one per nonzero input; values: with one per unit of an integer input (a
     2 counts twice). input_kind: binary (0 and 1), integer, fraction (not negative) or real, over everything seen.
     operands: of a product, [elements, nonzero] of each input; head_width: channels per head; scores: elements of Q K^T.
     spikes, neurons: of a neuron layer, elements of its output; `rates` its spikes per step.
@@ -60,7 +60,7 @@ class Record:
 
     @property
     def rate(self) -> float:
-        """Mean value of the inputs: of spikes, the share of ones."""
+        """Mean value of the inputs, for spikes the share of ones; of real inputs the share that is not 0."""
         return self.total / self.inputs if self.inputs else 0.0
 
     def line(self) -> dict:
@@ -108,6 +108,7 @@ class Counter:
         self.with_values = values  # False: shapes only (a model on the meta device)
         self.sums = Remembered()
         self.pending: list[tuple] = []  # (record, amount, tensor) not yet added
+        self.first: Record | None = None
         self.reach: dict = {}
         self.repeats: dict = {}
 
@@ -145,7 +146,7 @@ class Counter:
 
     def repeat(self, first, inputs):
         """A static image goes through its first layers once, on behalf of every time step."""
-        times = first.steps if inputs[0].dim() == 4 and first.static_input else 1
+        times = first.steps if inputs[0].dim() == 4 else 1
         self.repeats.update((id(module), times) for module in first.modules())
 
     def add(self, record, **amounts):
@@ -171,14 +172,16 @@ class Counter:
             self.arrivals(record, self.sums(x, 0), module.out_features, times)
 
     def synapse(self, record, module, x, output, dense, times):
-        record.first = record.first or not any(other.first for other in self.records.values())
+        self.first = self.first or record
+        record.first = record is self.first
         record.bias = module.bias is not None
         self.add(record, dense=dense, inputs=times * x.numel(), outputs=times * output.numel())
 
     def arrivals(self, record, sums, reach, times):
         """Inputs, and accumulates: inputs times the outputs that each one's position reaches."""
-        self.add(record, nonzero=times * sums.nonzero.sum(), total=times * sums.total, input_kind=sums.kind)
-        self.add(record, events=times * sums.weighted_nonzero(reach), values=times * sums.weighted(reach))
+        self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.kind)
+        events = times * (sums.positions * reach).sum()
+        self.add(record, events=events, values=events if sums.values is None else times * (sums.values * reach).sum())
 
     def outputs_reached(self, conv, x, output):
         """How many output values each input position contributes to: int64 [positions], the product of one count per dimension."""
@@ -191,19 +194,22 @@ class Counter:
         return self.reach[key]
 
     def product(self, record, module, inputs, output, times):
-        dense, events, binary = module.count_operations(*inputs, values=self.with_values)
-        module.first = None  # the kept first product
+        dense, events = module.count_operations(*inputs, values=self.with_values)
+        if hasattr(module, "first"):
+            del module.first  # the first product, kept for count_operations
         if getattr(module, "order", None):
             record.head_width = inputs[0].shape[2] // module.heads
             positions = inputs[0].shape[3:].numel()
             self.add(record, scores=inputs[0].numel() // record.head_width * positions)
         record.operands = record.operands or [[0, 0] for _ in inputs]
         self.add(record, dense=dense, events=events, values=events)
-        self.upgrade(record, "binary" if binary else "real" if module.__class__.__name__ == "SoftmaxProduct" else "integer")
+        self.upgrade(record, "real" if isinstance(module, SoftmaxProduct) else "binary")
         for index, x in enumerate(inputs):
             record.operands[index][0] += x.numel()
             if self.with_values:
-                self.pending.append((record, index, self.sums(x, x.dim() - 3).nonzero.sum()))
+                sums = self.sums(x, x.dim() - 3)
+                self.pending.append((record, index, sums.nonzero))
+                self.add(record, input_kind=sums.kind)
 
     def attention(self, record, module, inputs, output, times):
         """timm's softmax attention on [B, N, C], its products of queries, keys and values as dense multiply-accumulates."""
@@ -220,8 +226,7 @@ class Counter:
     def neuron(self, record, module, inputs, output, times):
         self.add(record, neurons=output.numel())
         if self.with_values:
-            spikes = self.sums(output, max(0, output.dim() - 3)).nonzero
-            per_step = spikes.reshape(output.shape[0], -1).sum(1)
+            per_step = self.sums(output, max(0, output.dim() - 3)).rows.reshape(output.shape[0], -1).sum(1)
             self.add(record, spikes=per_step.sum())
             self.pending.append((record, "rates", per_step))
 
@@ -231,7 +236,7 @@ class Counter:
         if self.with_values:
             spatial = x.dim() - (3 if isinstance(module, Head) else 2)
             sums = self.sums(x, spatial)
-            self.add(record, nonzero=times * sums.nonzero.sum(), total=times * sums.total, input_kind=sums.kind)
+            self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.kind)
 
     def norm(self, record, module, inputs, output, times):
         """A normalisation follows a weighted sum, which is real."""
@@ -253,9 +258,10 @@ class Counter:
         """Add the pending tensors, in one transfer."""
         if self.pending:
             flat = torch.cat([value.reshape(-1).double() for _, _, value in self.pending]).tolist()
+            start = 0
             for record, amount, value in self.pending:
-                numbers, flat = flat[: value.numel()], flat[value.numel() :]
-                self.settle_one(record, amount, numbers)
+                self.settle_one(record, amount, flat[start : start + value.numel()])
+                start += value.numel()
         self.pending.clear()
         self.sums.clear()
 

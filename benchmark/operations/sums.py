@@ -12,28 +12,28 @@ import numpy as np
 import torch
 
 KINDS = ("binary", "integer", "fraction", "real")  # 0 and 1; whole, not negative; not negative, as averages of spikes; anything
+NARROW = 32  # channels
 
 
 @dataclass
 class Sums:
-    """nonzero: int [rows, positions], summed over channels. values: float64, sums of values; None if binary. kind: index into KINDS."""
+    """How many values are not zero, int64: rows [rows or steps], positions [positions]. values: float64 [positions], their sums; not needed where
+    they are binary or real. kind: index into KINDS, as a tensor.
+    """
 
-    nonzero: torch.Tensor
+    rows: torch.Tensor
+    positions: torch.Tensor
     values: torch.Tensor | None
     kind: torch.Tensor
 
     @property
+    def nonzero(self) -> torch.Tensor:
+        return self.rows.sum()
+
+    @property
     def total(self) -> torch.Tensor:
-        """Sum of all values."""
-        return self.nonzero.sum() if self.values is None else self.values.sum()
-
-    def weighted(self, weight) -> torch.Tensor:
-        """Sum of values, each times the weight of its position."""
-        return self.weighted_nonzero(weight) if self.values is None else (self.values.sum(0) * weight).sum()
-
-    def weighted_nonzero(self, weight) -> torch.Tensor:
-        """The same with every nonzero value as 1."""
-        return (self.nonzero.sum(0) * weight).sum()
+        """Sum of all values; of real ones, how many are not zero."""
+        return self.nonzero if self.values is None else self.values.sum()
 
 
 class Remembered:
@@ -63,19 +63,19 @@ class Remembered:
 
 
 def sums(x: torch.Tensor, spatial: int) -> Sums:
-    """One pass over x [..., channels, *spatial dimensions]; a second one if it is not binary."""
+    """One pass over x [..., channels, *spatial dimensions]; a second one if it is neither binary nor real."""
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return _with_torch(x, spatial)
     rows, last = _rows(x.detach(), spatial)
     numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-    nonzero = np.zeros((rows.shape[0], rows.shape[2 if last else 1]), np.int32)
-    odd = np.zeros(len(rows), np.int32)
-    (_count_planes if last else _count_pixels)(rows, nonzero, odd)
-    if not odd.any():
-        return Sums(torch.from_numpy(nonzero), None, torch.tensor(0))
-    values = np.zeros(nonzero.shape, np.float64)
-    (_add_planes if last else _add_pixels)(rows, values, odd)
-    return Sums(torch.from_numpy(nonzero), torch.from_numpy(values), torch.tensor(int(odd.max())))
+    steps = x.shape[0] if x.dim() - spatial > 2 else 1  # [T, B, channels, ...], or [rows, channels, ...]
+    nonzero, odd = _counts(rows, last) if last or rows.shape[2] >= NARROW else _counts_narrow(rows, steps)
+    counts = [torch.from_numpy(found) for found in _fold(nonzero)]
+    if not odd.any() or (rows[0] < 0).any():
+        return Sums(*counts, None, torch.tensor(3 if odd.any() else 0))
+    values, broken = np.zeros((len(rows), len(counts[1])), np.float64), np.zeros(len(rows), np.int32)
+    (_add_planes if last else _add_pixels)(rows, values, broken)
+    return Sums(*counts, torch.from_numpy(values.sum(0)), torch.tensor(1 + int(broken.max())))
 
 
 def _rows(x, spatial):
@@ -88,11 +88,45 @@ def _rows(x, spatial):
     return x.contiguous().numpy().reshape(outer, channels, -1), True
 
 
+def nonzero_over(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """Nonzero values of x [rows, heads, tokens, channels] along its tokens (dim 2) or channels (dim 3)."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return (x != 0).sum(dim)
+    if x.transpose(2, 3).is_contiguous():
+        return nonzero_over(x.transpose(2, 3), 5 - dim)
+    rows, heads, tokens, channels = x.shape
+    if x.transpose(1, 2).is_contiguous() and dim == 3:
+        return _counted(x.transpose(1, 2), (rows * tokens, heads, channels), False, (rows, tokens, heads)).transpose(1, 2)
+    if x.transpose(1, 2).is_contiguous():
+        return _counted(x.transpose(1, 2), (rows, tokens, heads * channels), True, (rows, heads, channels))
+    shape = (rows, heads, channels if dim == 2 else tokens)
+    return _counted(x.contiguous(), (rows * heads, tokens, channels), dim == 2, shape)
+
+
+def _counted(x, shape, last, result) -> torch.Tensor:
+    return torch.from_numpy(_counts(x.detach().numpy().reshape(shape), last)[0]).reshape(result).long()
+
+
+def _counts(rows, last):
+    """Nonzero values per row and position, and which rows have others than 0 and 1."""
+    nonzero, odd = np.zeros((rows.shape[0], rows.shape[2 if last else 1]), np.int32), np.zeros(len(rows), np.int32)
+    (_count_planes if last else _count_pixels)(rows, nonzero, odd)
+    return nonzero, odd
+
+
+def _counts_narrow(rows, steps):
+    """The same for few channels, per step rather than row: loops as short as that would take ten times as long."""
+    images, positions, channels = rows.shape
+    nonzero, odd = _counts(rows.reshape(steps, images // steps, positions * channels), True)
+    return nonzero.reshape(steps, positions, channels).sum(2, dtype=np.int32), odd
+
+
 def _with_torch(x, spatial) -> Sums:
     channel = x.dim() - spatial - 1
     nonzero, values = (y.reshape(x.shape[:channel].numel(), -1) for y in ((x != 0).sum(channel), x.sum(channel, dtype=torch.float64)))
     broken = torch.stack([((x != 0) & (x != 1)).any(), (x != x.round()).any(), (x < 0).any()])
-    return Sums(nonzero, values, (broken * torch.arange(1, 4, device=x.device)).max())
+    kind = (broken * torch.arange(1, 4, device=x.device)).max()
+    return Sums(nonzero.sum(1), nonzero.sum(0), torch.where(kind == 3, nonzero.sum(0), values.sum(0)), kind)
 
 
 _kernel = numba.njit(cache=True, error_model="numpy", parallel=True)
@@ -127,34 +161,48 @@ def _count_pixels(x, nonzero, odd):
         odd[row] = other
 
 
-@numba.njit(inline="always")
-def _kind(value):
-    """Index into KINDS, of a value that is neither 0 nor 1 at least."""
-    return np.int32(3) if value < 0 else np.int32(2) if value != np.floor(value) else np.int32(0 if value <= 1 else 1)
+@numba.njit(cache=True, error_model="numpy")
+def _fold(nonzero):
+    """Sums of [rows, positions] per row and per position."""
+    rows, positions = np.zeros(nonzero.shape[0], np.int64), np.zeros(nonzero.shape[1], np.int64)
+    for row in range(nonzero.shape[0]):
+        counts, total = nonzero[row], 0
+        for position in range(counts.size):
+            total += counts[position]
+            positions[position] += counts[position]
+        rows[row] = total
+    return rows, positions
 
 
-@_kernel
-def _add_planes(x, values, odd):
-    """Sums of values per position, and the kind of each row."""
+_add = numba.njit(cache=True, error_model="numpy", parallel=True, fastmath={"reassoc"})
+
+
+@_add
+def _add_planes(x, values, broken):
+    """x [rows, channels, positions]: sums of values per row and position; a row is broken by 1 for a fraction, 2 for a negative value."""
     for row in numba.prange(x.shape[0]):
-        kind = np.int32(0)
+        total, fraction, negative = values[row], np.int32(0), np.int32(0)
         for channel in range(x.shape[1]):
-            for position in range(x.shape[2]):
-                value = x[row, channel, position]
-                values[row, position] += value
-                kind = max(kind, _kind(value))
-        odd[row] = kind
+            plane = x[row, channel]
+            for position in range(plane.size):
+                value = plane[position]
+                total[position] += value
+                fraction |= np.int32(np.float32(np.int32(value)) != value)
+                negative |= np.int32(value < np.float32(0))
+        broken[row] = 2 if negative else fraction
 
 
-@_kernel
-def _add_pixels(x, values, odd):
+@_add
+def _add_pixels(x, values, broken):
+    """x [rows, positions, channels]."""
     for row in numba.prange(x.shape[0]):
-        kind = np.int32(0)
+        fraction, negative = np.int32(0), np.int32(0)
         for position in range(x.shape[1]):
-            total = 0.0
-            for channel in range(x.shape[2]):
-                value = x[row, position, channel]
+            pixel, total = x[row, position], 0.0
+            for channel in range(pixel.size):
+                value = pixel[channel]
                 total += value
-                kind = max(kind, _kind(value))
+                fraction |= np.int32(np.float32(np.int32(value)) != value)
+                negative |= np.int32(value < np.float32(0))
             values[row, position] = total
-        odd[row] = kind
+        broken[row] = 2 if negative else fraction

@@ -10,15 +10,14 @@ from benchmark import cells, ledger, published
 from benchmark.errors import UserError
 from benchmark.settings import check_directory, settings
 
-from snakemake.exceptions import WorkflowError
-
 
 def told(function, *arguments):
     """A user's mistake as one clear line instead of a traceback."""
     try:
         return function(*arguments)
     except UserError as error:
-        raise WorkflowError(f"{error}")
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 SETTINGS = told(settings, dict(config))
@@ -28,18 +27,18 @@ CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream}
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
 
-# Commands run in the scale's directory and import from the repository, whose path stays out of what is compared for a re-run.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
+# What must not count for a re-run reaches the commands as environment: where the repository and the data lie, and the device.
+ENVIRONMENT = {
+    "PYTHONPATH": workflow.basedir,
+    "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
+    "SPIKELEDGER_DEVICE": SETTINGS.device,
+}
+shell.prefix("set -euo pipefail; export " + " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items()) + "; ")
 
 
 def one_of(names):
     """A wildcard constraint that matches these names and nothing else."""
     return "|".join(sorted(names)) or "none"
-
-
-def folder_of(path):
-    """Where `path` of the configuration lies: relative ones from the repository, not from a scale's working directory."""
-    return Path(workflow.basedir) / path
 
 
 def upstream_weights(wildcards):

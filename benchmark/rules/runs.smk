@@ -21,11 +21,9 @@ rule train:
     params:
         spec=lambda wildcards: CELLS[wildcards.cell].json,
         upstream=lambda wildcards, input: [f"{role}={path}" for role, path in input.items()],
-        data_root=str(folder_of(SETTINGS.data_root)),
-        device=SETTINGS.device,
     shell:
         "python -m benchmark run --spec {params.spec:q} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
-        " --upstream {params.upstream:q} --data-root {params.data_root:q} --device {params.device:q} --threads {threads} 2> {log:q}"
+        " --upstream {params.upstream:q} --threads {threads} 2> {log:q}"
         " || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"
 
 

@@ -54,13 +54,13 @@ rule audit:
 rule coverage:
     output:
         "results/coverage.csv",
+    log:
+        "logs/coverage.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         pins=cells.digest(repr(published.numbers())),
         done=[str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
-    log:
-        "logs/coverage.log",
-    conda:
-        "../../envs/environment.yaml"
-    localrule: True
     shell:
-        COMMAND + " coverage --out {output:q} 2> {log:q}"
+        "python -m benchmark coverage --out {output:q} 2> {log:q}"

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch of small images where it lies: crop, flip and timm's RandAugment on uint8 [B, C, H, W].
+"""Augmentation of a whole batch of small images where it lies: crop, flip, RandAugment, AutoAugment, cutout on uint8 [B, C, H, W].
 
 RandAugment draws what timm draws (its operations, probabilities, magnitudes and level functions are timm's own objects); only the
 pixel work is done for all images that drew the same operation at once, because timm's works on one PIL image at a time.
@@ -55,12 +55,58 @@ class RandAugment:
             operation = random.choice(self.policy.ops)
             if operation.prob >= 1 or random.random() <= operation.prob:
                 drawn.setdefault(operation.name, []).append((index, level(operation)))
-        out = images.clone()
-        for name, chosen in drawn.items():
-            where = torch.tensor([index for index, _ in chosen], device=images.device)
-            levels = torch.tensor([value for _, value in chosen], dtype=torch.float32, device=images.device)
-            out[where] = apply(name, images[where], levels, self.fill.to(images.device))
-        return out
+        return apply_drawn(images, drawn, self.fill)
+
+
+class AutoAugment:
+    """torchvision's AutoAugment policy (cifar10, imagenet, svhn) for batches: each image draws a pair of operations; grey fills borders."""
+
+    def __init__(self, policy: str):
+        from torchvision.transforms import v2
+
+        self.table = v2.AutoAugment(v2.AutoAugmentPolicy(policy))
+        self.fill = torch.full((3,), 128.0)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        policies = [random.choice(self.table._policies) for _ in images]
+        for half in (0, 1):
+            drawn = {}
+            for index, (name, probability, strength) in enumerate(policy[half] for policy in policies):
+                if random.random() <= probability:
+                    drawn.setdefault(name, []).append((index, self.level(name, strength, *images.shape[2:])))
+            images = apply_drawn(images, drawn, self.fill)
+        return images
+
+    def level(self, name: str, strength: int | None, height: int, width: int) -> float:
+        """The argument of an operation, as `apply` takes it, from the policy's strength 0 to 9 (None for an operation without one)."""
+        if strength is None:
+            return 0.0
+        values, signed = self.table._AUGMENTATION_SPACE[name]
+        value = float(values(10, height, width)[strength]) * (random.choice((-1, 1)) if signed else 1)
+        return 1 + value if name in BLENDS else 255 * value if name == "Solarize" else value
+
+
+def apply_drawn(images: torch.Tensor, drawn: dict[str, list], fill: torch.Tensor) -> torch.Tensor:
+    """The images with each operation done to those that drew it, drawn: name -> [(index, argument)]."""
+    out = images.clone()
+    for name, chosen in drawn.items():
+        where = torch.tensor([index for index, _ in chosen], device=images.device)
+        levels = torch.tensor([value for _, value in chosen], dtype=torch.float32, device=images.device)
+        out[where] = apply(name, images[where], levels, fill.to(images.device))
+    return out
+
+
+def cutout(images: torch.Tensor, side: int) -> torch.Tensor:
+    """A black square of this side around a random pixel of each image, cut off at the borders (DeVries and Taylor, 2017)."""
+    if not side:
+        return images
+    inside = []
+    for size in images.shape[2:]:
+        start = torch.randint(size, (len(images), 1), device=images.device) - side // 2
+        place = torch.arange(size, device=images.device)
+        inside.append((place >= start) & (place < start + side))
+    rows, columns = inside
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
 
 def level(operation) -> float:

@@ -4,6 +4,7 @@ Small images lie on the device as uint8 and are augmented there; large ones stre
 All randomness of a batch follows from (seed, epoch, step), so that a resumed run repeats the uninterrupted one.
 """
 
+import os
 import random
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from benchmark.datasets import Data
 from benchmark.errors import UserError
 from benchmark.training import augment
 
-WORKERS = 8  # loader processes for large images
+WORKERS = min(8, os.cpu_count() or 1)  # loader processes for large images
 
 
 def seed_everything(seed: int, epoch: int, step: int) -> None:
@@ -94,14 +95,18 @@ class Resident:
         self.count = len(self.labels)
         names = recipe["randaugment_ops"]
         self.randaugment = recipe["randaugment"] and augment.RandAugment(recipe["randaugment"], names, batches.data.mean)
+        self.autoaugment = recipe["autoaugment"] and augment.AutoAugment(recipe["autoaugment"])
 
     def train(self, order, epoch):
-        for chosen in order.to(self.labels.device).split(self.batches.size):
+        for chosen in order.to(self.labels.device).view(-1, self.batches.size):  # none left: split() would give an empty batch
             yield self.images[chosen], self.labels[chosen]
 
     def augment(self, images):
-        images = augment.flip(augment.crop(images, self.batches.recipe["crop"]), self.batches.recipe["flip"])
-        return self.randaugment(images) if self.randaugment else images
+        recipe = self.batches.recipe
+        images = augment.flip(augment.crop(images, recipe["crop"]), recipe["flip"])
+        for policy in filter(None, (self.randaugment, self.autoaugment)):
+            images = policy(images)
+        return augment.cutout(images, recipe["cutout"])
 
     def test(self):
         size = self.batches.size
@@ -115,6 +120,9 @@ class Streamed:
         self.batches = batches
         if batches.recipe["randaugment_ops"]:
             raise UserError("recipe key 'randaugment_ops' works for small images only: large ones take timm's list")
+        for key in ("autoaugment", "cutout"):
+            if batches.recipe[key]:
+                raise UserError(f"recipe key '{key}' works for small images only")
         self.folders = {split: self.folder(split) for split in ("train", "test")}
         self.count = len(self.folders["train"])
 

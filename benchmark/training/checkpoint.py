@@ -49,6 +49,7 @@ class Checkpoint:
             expected, found = path.name.split(".")[3], sha256(path)[:16]
             if expected == found:
                 return torch.load(path, map_location=device, weights_only=True)
-            print(f"{path} is damaged (its checksum is {found}, it was written as {expected}): taking the one before", file=sys.stderr)
             path.unlink()
+            instead = "taking the one before" if self.files() else "starting from scratch"
+            print(f"{path} is damaged (its checksum is {found}, it was written as {expected}): {instead}", file=sys.stderr)
         return None

@@ -45,7 +45,16 @@ def load_pretrained(module: nn.Module, spec: dict, root: Path) -> None:
     family = importlib.import_module(f"benchmark.backbones.{catalogue.backbone(spec['backbone']).family.path.stem}")
     if not hasattr(family, "load_pretrained"):
         raise UserError(f"recipe key 'pretrained': {spec['backbone']} has no published weights to start from")
-    family.load_pretrained(module, spec["size"], root / "weights")
+    name = spec["size"].get("pretrained")
+    if not name:
+        raise UserError(f"recipe key 'pretrained': a twin of {spec['backbone']} has no published weights to start from")
+    try:
+        family.load_pretrained(module, spec["size"], root / "weights")
+    except Exception as error:
+        raise UserError(
+            f"no pretrained weights for {spec['backbone']}: put timm's {name} into {root / 'weights' / name}.safetensors, "
+            f"or let timm download them ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 class Tapped:

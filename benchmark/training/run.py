@@ -13,7 +13,7 @@ from benchmark import catalogue, datasets
 from benchmark.errors import UserError
 from benchmark.files import lock, replacing, write_csv, write_json
 from benchmark.layers import count_parameters
-from benchmark.operations import energy
+from benchmark.operations import conventions, energy
 from benchmark.operations.records import Counter
 from benchmark.training import device as devices
 from benchmark.training import network
@@ -63,15 +63,18 @@ def prepare(spec, seed, out, upstream, data_root, batches) -> Training:
     student = network.network(spec)
     if spec["recipe"]["pretrained"]:
         network.load_pretrained(student, spec, data_root)
-    teacher = upstream.get("teacher") and load_upstream(upstream["teacher"], batches.device)
+    teacher = upstream.get("teacher") and load_upstream(upstream["teacher"], batches)
     method.initialise(student, teacher)  # of a resumed run, overwritten by its checkpoint
     return Training(spec, method, student, teacher, batches, out, f"{spec['method']} {spec['backbone']}")
 
 
-def load_upstream(weights: Path, device: torch.device) -> torch.nn.Module:
-    """The network of an upstream run, whose specification lies in the metrics beside its weights."""
+def load_upstream(weights: Path, batches: Batches) -> torch.nn.Module:
+    """The network of an upstream run, whose specification lies in the metrics beside its weights. UserError: other classes."""
     spec = json.loads((weights.parent / "metrics.json").read_text(encoding="utf-8"))["spec"]
-    return network.load_weights(network.network(spec), weights, device)
+    entry, _ = catalogue.dataset(spec["data"])
+    if entry["classes"] != batches.classes:
+        raise UserError(f"{weights}: trained on the {entry['classes']} classes of {spec['data']}, this run has {batches.classes}")
+    return network.load_weights(network.network(spec), weights, batches.device)
 
 
 def measure(spec: dict, training: Training, batches: Batches) -> dict:
@@ -82,8 +85,10 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
     curve = training.curve or [{"epoch": 0, "accuracy": accuracy}]
+    write_csv(training.folder / "curve.csv", curve)  # a run without epochs, or killed after its last one, has none
     best = max(curve, key=lambda line: line["accuracy"])
-    exact, formula = energy.events(records), energy.papers(records)
+    counts = {name: conventions.count(name, records) for name in conventions.CONVENTIONS}
+    exact, formula = counts["events"], counts["papers"]
     return {
         "accuracy": curve[-1]["accuracy"],
         "accuracy_best": best["accuracy"],
@@ -99,7 +104,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "sops": formula["sops"],
         "energy_formula_mJ": formula["energy_mJ"],
         "energy_formula_convention": formula["convention"],
-        "uncounted": energy.uncounted(records),
+        "conventions": counts,
         "firing_rate": energy.firing_rate(records),
         "firing_rate_by_layer": {r.name: 100 * r.spikes / r.neurons for r in records if r.neurons},
         "structure": structure(spec),

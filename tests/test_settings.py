@@ -1,0 +1,138 @@
+"""The configuration: every key checked, mistakes told in one line with the near names, scales kept apart."""
+
+import pytest
+import yaml
+from snakemake.cli import parse_config
+
+from benchmark import cells, ledger
+from benchmark.__main__ import main
+from benchmark.catalogue import ROOT
+from benchmark.errors import UserError
+from benchmark.settings import CONFIG, check_directory, scales, settings
+
+SCALES = ["paper", "reduced", "smoke"]
+
+
+def complaint(overrides) -> str:
+    """What is said of a configuration; one line."""
+    with pytest.raises(UserError) as error:
+        ledger.lines("table1_ldd", settings(overrides))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"seed": 3}, ["unknown key 'seed'", "seeds"]),
+        ({"scale": "smok"}, ["unknown scale 'smok'", "smoke"]),
+        ({"seeds": "three"}, ["'seeds'", "integer", "'three'"]),
+        ({"seeds": True}, ["'seeds'", "integer"]),
+        ({"seeds": 0}, ["'seeds'", "at least 1"]),
+        ({"twin": "maybe"}, ["'twin'", "boolean"]),
+        ({"data_root": 5}, ["'data_root'", "string"]),
+        ({"data": "digits"}, ["'data'", "mapping"]),
+        ({"data": {"CIFAR-10": "digits"}}, ["'CIFAR-10'", "CIFAR10"]),
+        ({"data": {"CIFAR10": "digit"}}, ["unknown data set 'digit'", "digits"]),
+        ({"recipe": {"epoch": 1}}, ["unknown recipe key 'epoch'", "epochs"]),
+        ({"recipe": {"epochs": "ten"}}, ["'epochs'", "'ten'"]),
+        ({"recipe": {"epochs": 1.5}}, ["'epochs'", "1.5"]),
+        ({"recipe": {"lr": True}}, ["'lr'", "True"]),
+        ({"recipe": {"pretrained": 1}}, ["'pretrained'", "1"]),
+        ({"recipe": {"precision": "bf32"}}, ["precision 'bf32'", "bf16"]),
+        ({"recipe": {"schedule": "cosin"}}, ["schedule 'cosin'", "cosine"]),
+        ({"recipe": ["epochs"]}, ["'recipe'", "'epochs'"]),
+        ({"recipe": [{"set": {"epochs": 1}}]}, ["'recipe'", "for"]),
+        ({"recipe": [{"for": {"data": "CIFAR10"}, "set": {"epochs": 1}}]}, ["unknown recipe condition 'data'", "dataset"]),
+        ({"params": {"lddd": {"lam": 0.5}}}, ["unknown method 'lddd'", "ldd"]),
+        ({"params": {"ldd": 0.5}}, ["'params'", "ldd"]),
+        ({"params": {"ldd": {"lamb": 0.5}}}, ["unknown parameter 'lamb'", "lam"]),
+        ({"params": {"ldd": {"projection": "tempral"}}}, ["value of projection 'tempral'", "temporal"]),
+        ({"params": {"ldd": {"lam": 2}}}, ["lam", "0.0 to 1.0", "2"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_near_names(overrides, words):
+    said = complaint(overrides)
+    assert all(word in said for word in words), said
+
+
+def test_the_command_tells_it_in_one_line_and_exits_with_2(capsys):
+    for words in (["status", "table1_ldd", "--config", "seed=3"], ["status", "tabel1_ldd"], ["table", "table1_lddd"]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and "unknown" in said and "did you mean" in said and said.count("\n") == 1
+    assert main(["status", "--config", "seeds"]) == 2
+    assert "key=value" in capsys.readouterr().err
+
+
+def test_scales_have_their_files_and_are_whole():
+    assert sorted(scales()) == SCALES
+    for scale in SCALES:
+        assert settings({"scale": scale}).scale == scale
+    assert set(yaml.safe_load((CONFIG / "config.yaml").read_text())) == {"scale", "seeds", "data_root", "device"}
+
+
+def test_an_override_adds_to_the_scale():
+    plain, changed = settings(), settings({"data": {"CIFAR10": "CIFAR10"}, "recipe": {"epochs": 1}, "seeds": 3, "twin": False})
+    assert changed.data == {**plain.data, "CIFAR10": "CIFAR10"} and changed.seeds == 3 and not changed.twin
+    assert changed.recipe == [*plain.recipe, {"for": {}, "set": {"epochs": 1}}]
+    assert settings() == plain
+
+
+def test_what_snakemake_hands_on_as_text_is_read_as_values():
+    words = ["recipe={epochs: 1, lr: 1e-3, pretrained: false, clip_grad: null, milestones: [1, 2], randaugment: rand-m9-mstd0.5-inc1}"]
+    words += ["twin=false", "seeds=2", "device=cuda:1", "params={ldd: {lam: 0.5}}"]
+    found = settings(parse_config(words))
+    assert found.recipe[-1]["set"] == {
+        "epochs": 1, "lr": 0.001, "pretrained": False, "clip_grad": None, "milestones": [1, 2], "randaugment": "rand-m9-mstd0.5-inc1"
+    }  # fmt: skip
+    assert (found.twin, found.seeds, found.device, found.params) == (False, 2, "cuda:1", {"ldd": {"lam": 0.5}})
+
+
+def test_a_config_rule_reaches_only_what_it_is_for():
+    rule = {"recipe": [{"for": {"method": "ldd"}, "set": {"epochs": 3}}]}
+    lines = ledger.lines("table1_ldd", settings(rule))
+    assert {(line.resolved.cell.method == "ldd", line.resolved.spec["recipe"]["epochs"] == 3) for line in lines} == {
+        (True, True), (False, False)
+    }  # fmt: skip
+    changed = next(line.resolved for line in lines if line.resolved.cell.method == "ldd")
+    assert changed.sources["epochs"] == "smoke scale or config" and changed.sources["label_smoothing"].startswith("official")
+
+
+@pytest.mark.parametrize(
+    ("scale", "folder", "allowed"),
+    [
+        ("smoke", "", True),
+        ("paper", "work/paper", True),
+        ("reduced", "work/reduced", True),
+        ("paper", "", False),
+        ("reduced", "work/paper", False),
+        ("smoke", "work/paper", False),
+        ("paper", "elsewhere", True),
+    ],
+)
+def test_each_scale_keeps_to_its_directory(scale, folder, allowed, tmp_path):
+    if allowed:
+        check_directory(scale, tmp_path / folder, tmp_path)
+    else:
+        with pytest.raises(UserError, match=f"scale={scale} does not belong in .*profile"):
+            check_directory(scale, tmp_path / folder, tmp_path)
+
+
+def test_the_command_keeps_scales_apart_too(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main(["table", "table1_ldd", "--config", "scale=paper", "--directory", "."]) == 2
+    assert "scale=paper does not belong in this directory" in capsys.readouterr().err
+
+
+def test_profiles_name_their_scale_and_its_directory():
+    for scale in ("paper", "reduced"):
+        profile = yaml.safe_load((ROOT / "profiles" / scale / "config.yaml").read_text())
+        assert profile["config"] == [f"scale={scale}"] and profile["directory"] == f"work/{scale}"
+        check_directory(scale, ROOT / profile["directory"])
+
+
+def test_equal_settings_give_equal_cells_whatever_their_source():
+    by_text, by_value = settings({"recipe": {"epochs": "2"}}), settings({"recipe": {"epochs": 2}})
+    ids = [[line.resolved.id for line in ledger.lines("table1_ldd", chosen)] for chosen in (by_text, by_value)]
+    assert ids[0] == ids[1] and cells.PROTOCOL >= 1
