@@ -7,6 +7,7 @@ min_version("9.0")
 include: "benchmark/rules/common.smk"
 include: "benchmark/rules/runs.smk"
 include: "benchmark/rules/tables.smk"
+include: "benchmark/rules/structure.smk"
 
 
 rule all:

@@ -62,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     audit_ = commands.add_parser("audit", help="what the papers' own numbers say about each other")
     audit_.add_argument("--out", type=Path, default=Path("results/audit.csv"))
     audit_.set_defaults(command=audit)
+    structure_ = commands.add_parser("structure", help="parameters and operations of every pinned network, beside the printed ones")
+    structure_.add_argument("--out", type=Path, default=Path("results/structure.csv"))
+    structure_.set_defaults(command=structure)
     return top
 
 
@@ -98,8 +101,13 @@ def status(arguments) -> None:
 
 
 def table(arguments) -> None:
+    """The table, under its own name once all runs are done, else as <table>.partial.csv: the workflow would take it for the whole."""
     chosen = chosen_settings(arguments.config)
-    print(tables.write(arguments.table, chosen, home(arguments, chosen)))
+    root = home(arguments, chosen)
+    print(tables.write(arguments.table, chosen, root))
+    if any(run.state(root) != "done" for run in ledger.runs([arguments.table], chosen).values()):
+        for suffix in (".csv", ".md", ".meta.json"):
+            (root / "results" / f"{arguments.table}{suffix}").replace(root / "results" / f"{arguments.table}.partial{suffix}")
 
 
 def run(arguments) -> None:
@@ -136,6 +144,12 @@ def audit(arguments) -> None:
     from benchmark import audit as auditing
 
     auditing.write(arguments.out, arguments.out.with_suffix(".md"))
+
+
+def structure(arguments) -> None:
+    from benchmark import structure as counting
+
+    counting.write(arguments.out)
 
 
 if __name__ == "__main__":

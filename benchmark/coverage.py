@@ -12,40 +12,38 @@ COLUMNS = ("table", "row", "dataset", "time_steps", "options", "cell", "origin",
 
 def lines(root: Path) -> list[dict]:
     """One line per line of each table; `root` is the repository, whose scales' working directories are looked into."""
+    return [line for table in published.tables() for line in lines_of(table, root)]
+
+
+def lines_of(table: str, root: Path) -> list[dict]:
+    """The lines of one table, with the verdicts at every scale at which something ran."""
+    chosen = {scale: settings({"scale": scale}) for scale in scales()}
+    entries = {scale: ledger.lines(table, of) for scale, of in chosen.items()}
+    ran = {scale: [any(run.state(home(scale, root)) == "done" for run in entry.runs) for entry in found] for scale, found in entries.items()}
+    rows = {scale: tables.build(table, chosen[scale], home(scale, root)) for scale, done in ran.items() if any(done)}
     found = []
-    for table in published.tables():
-        per_scale = {scale: ledger.lines(table, settings({"scale": scale})) for scale in scales()}
-        found += [line(table, dict(zip(per_scale, same, strict=True)), root) for same in zip(*per_scale.values(), strict=True)]
+    for index, entry in enumerate(entries["smoke"]):
+        at = [scale for scale in rows if ran[scale][index]]
+        said = [f"{scale} {number.metric}: {rows[scale][index][number.metric + '_verdict']}" for scale in at for number in judged(entry)]
+        found.append({"table": table, **about(entry), "ran_at": " ".join(at), "verdicts": "; ".join(said)})
     return found
 
 
-def line(table: str, entries: dict[str, Line], root: Path) -> dict:
-    """One printed line at every scale."""
-    entry = next(iter(entries.values()))
-    first = entry.first
-    ran = {scale: found for scale, found in entries.items() if any(run.state(home(scale, root)) == "done" for run in found.runs)}
-    judged = [f"{scale} {number.metric}: {verdict(found, number, scale, root)}" for scale, found in ran.items() for number in found.numbers]
-    about = {key: getattr(first, key) for key in ("row", "dataset", "time_steps", "options", "cell", "origin")}
+def judged(entry: Line) -> list:
+    """The printed numbers of a line that are compared; a printed spread only widens a tolerance."""
+    return [number for number in entry.numbers if number.metric != "accuracy_std"]
+
+
+def about(entry: Line) -> dict:
+    """What was printed, and whether it can run."""
+    described = {key: getattr(entry.first, key) for key in ("row", "dataset", "time_steps", "options", "cell", "origin")}
     implemented = "no" if entry.lacking else "yes" if entry.resolved else "nothing to run"
-    return {
-        "table": table,
-        **about,
-        "numbers": len(entry.numbers),
-        "implemented": implemented,
-        "lacking": entry.lacking,
-        "ran_at": " ".join(ran),
-        "verdicts": "; ".join(judged),
-    }
+    return {**described, "numbers": len(entry.numbers), "implemented": implemented, "lacking": entry.lacking}
 
 
 def home(scale: str, root: Path) -> Path:
     """The working directory of a scale."""
     return root if scale == "smoke" else root / "work" / scale
-
-
-def verdict(entry: Line, number, scale: str, root: Path) -> str:
-    """The verdict of one number from the runs of one scale."""
-    return tables.verdict_of(entry, number, settings({"scale": scale}), home(scale, root))
 
 
 def write(out: Path, root: Path) -> str:

@@ -137,10 +137,7 @@ class AttentionProduct(nn.Module):
         dense = 2 * q[..., 0].numel() * inner * width
         if not values:
             return dense, 0
-        if self.order == "qk_v":
-            pairs = (q, 2, k, 2), (self.first, 2, v, 3)
-        else:
-            pairs = (k, 3, v, 3), (q, 2, self.first, 3)
+        pairs = ((q, 2, k, 2), (self.first, 2, v, 3)) if self.order == "qk_v" else ((k, 3, v, 3), (q, 2, self.first, 3))
         return dense, sum((nonzero_over(a, over_a) * nonzero_over(b, over_b)).sum() for a, over_a, b, over_b in pairs)
 
 

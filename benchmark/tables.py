@@ -4,6 +4,7 @@ import statistics
 from pathlib import Path
 
 from benchmark import comparison, ledger
+from benchmark.cells import parse_options
 from benchmark.files import replacing, write_json
 from benchmark.ledger import Line
 from benchmark.settings import Settings
@@ -12,16 +13,17 @@ OBTAINED = {  # published metric -> the same quantity from a run's metrics, in t
     "accuracy": lambda m: m["accuracy"],
     "accuracy_ann": lambda m: m["accuracy"],
     "params_M": lambda m: m["structure"]["parameters"] / 1e6,
-    "acs_M": lambda m: m["acs"] / 1e6,
-    "macs_M": lambda m: m["macs"] / 1e6,
+    "acs_M": lambda m: by_syops(m, "acs", 1e6),  # printed by TSER alone, which counts so
+    "macs_M": lambda m: by_syops(m, "macs", 1e6),
     "ops_G": lambda m: m["sops"] / 1e9,
     "ops_M": lambda m: m["sops"] / 1e6,
     "power_mJ": lambda m: m["energy_formula_mJ"],
-    "energy_mJ": lambda m: m["energy_mJ"],
+    "energy_mJ": lambda m: by_syops(m, "energy_mJ"),
     "energy_uJ": lambda m: m["energy_mJ"] * 1e3,
     "firing_rate_pct": lambda m: m["firing_rate"],
     "epoch": lambda m: m["epoch_best"],
     "training_time_h": lambda m: m["seconds"] / 3600,
+    "training_time_s": lambda m: m["images_per_second"] and m["spec"]["recipe"]["batch_size"] / m["images_per_second"],  # of a batch
 }
 MEASURED = {  # columns of every table; of the paper-size model first, then of the network that ran
     "params_M": lambda m: m["structure"]["parameters"] / 1e6,
@@ -40,8 +42,20 @@ DIGITS = {"accuracy": 2, "accuracy_std": 2, "accuracy_best": 2, "firing_rate": 2
 def build(table: str, settings: Settings, root: Path) -> list[dict]:
     """The table's lines as dictionaries with the same keys, from whatever runs exist so far."""
     entries = ledger.lines(table, settings)
-    metrics = list(dict.fromkeys(number.metric for entry in entries for number in entry.numbers))
-    return [row(entry, metrics, settings, root) for entry in entries]
+    metrics = list(dict.fromkeys(number.metric for entry in entries for number in entry.numbers if number.metric != "accuracy_std"))
+    rows = [row(entry, metrics, settings, root) for entry in entries]
+    return add_gains(entries, rows, settings) if "accuracy_gain" in metrics else rows
+
+
+def add_gains(entries: list[Line], rows: list[dict], settings: Settings) -> list[dict]:
+    """Obtained gains and their verdicts: points above the first row of the same data set, as the tables print them."""
+    for entry, line in zip(entries, rows, strict=True):
+        base = next(other for other in rows if other["dataset"] == line["dataset"])
+        printed = [number for number in entry.numbers if number.metric == "accuracy_gain"]
+        if printed and None not in (line["accuracy"], base["accuracy"]):
+            gain = line["accuracy"] - base["accuracy"]
+            line |= {"accuracy_gain": gain, "accuracy_gain_verdict": comparison.verdict(printed[0], gain, 0.0, settings.scale)}
+    return rows
 
 
 def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict:
@@ -72,10 +86,11 @@ def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict
 def compared(entry: Line, metric: str, done: list[dict], states: list[str], settings: Settings) -> dict:
     """Columns of one printed metric: published, obtained, spread, verdict."""
     numbers = [number for number in entry.numbers if number.metric == metric]
-    value, spread = value_of(metric, done)
+    value, spread = value_of(metric, done, entry.first.options)
     columns = {f"{metric}_published": numbers[0].value if numbers else "", metric: value}
     if metric == "accuracy":
-        columns |= {"accuracy_std": spread, "accuracy_best": mean_of(lambda m: m["accuracy_best"], done)}
+        spreads = [number.value for number in entry.numbers if number.metric == "accuracy_std"]
+        columns |= {"accuracy_std_published": spreads[0] if spreads else "", "accuracy_std": spread, "accuracy_best": mean_of(lambda m: m["accuracy_best"], done)}
     columns[f"{metric}_verdict"] = judged(entry, numbers[0], value, spread, states, settings) if numbers else ""
     return columns
 
@@ -89,20 +104,23 @@ def judged(entry: Line, number, value: float | None, spread: float | None, state
     return comparison.verdict(number, value, spread or 0.0, settings.scale)
 
 
-def verdict_of(entry: Line, number, settings: Settings, root: Path) -> str:
-    """The verdict of one printed number from the runs under `root`."""
-    done = [found for found in (run.metrics(root) for run in entry.runs) if found]
-    return judged(entry, number, *value_of(number.metric, done), [run.state(root) for run in entry.runs], settings)
-
-
-def value_of(metric: str, done: list[dict]) -> tuple[float | None, float | None]:
+def value_of(metric: str, done: list[dict], options: str = "") -> tuple[float | None, float | None]:
     """Mean and standard deviation over seeds of a published metric; None where there is none."""
-    values = [value for value in (obtained(metric, found) for found in done) if value is not None]
+    values = [value for value in (obtained(metric, found, options) for found in done) if value is not None]
     return (statistics.mean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None)
 
 
-def obtained(metric: str, metrics: dict) -> float | None:
-    """What a run measured for a published metric, None if it does not."""
+def by_syops(metrics: dict, key: str, unit: float = 1.0) -> float | None:
+    """An amount by the convention of syops-counter, None for a run older than it."""
+    return metrics["conventions"]["syops"][key] / unit if "conventions" in metrics else None
+
+
+def obtained(metric: str, metrics: dict, options: str = "") -> float | None:
+    """What a run measured for a published metric, None if it does not. Option `at_epoch` reads the curve there, not at its end."""
+    at = parse_options(options).get("at_epoch")
+    if at is not None:
+        curve = metrics.get("accuracy_by_epoch", [])
+        return curve[at - 1] if metric == "accuracy" and at <= len(curve) else None
     return OBTAINED[metric](metrics) if metric in OBTAINED else None
 
 

@@ -25,9 +25,9 @@ class Record:
     kind: conv, linear, product (of spike tensors, or attention), neuron, norm, pool, activation, addition (a shortcut), other.
     layer: class name. first: the first synaptic layer of the network. steps: time steps of one inference. bias: adds one per output.
     dense: multiply-accumulates if nothing were sparse, biases left out. outputs, inputs: elements. nonzero: inputs that were not 0.
-    total: sum of the inputs' values (of real ones, how many are not 0). events: accumulates with one per nonzero input; values: with one per unit of an integer input (a
-    2 counts twice). input_kind: binary (0 and 1), integer, fraction (not negative) or real, over everything seen.
-    operands: of a product, [elements, nonzero] of each input; head_width: channels per head; scores: elements of Q K^T.
+    total: sum of the inputs' values (of real ones, how many are not 0). events: accumulates with one per nonzero input; values: with
+    one per unit of an integer input (a 2 counts twice). input_kind: binary (0 and 1), integer, fraction (not negative) or real, over
+    everything seen. operands: of a product, [elements, nonzero] of each input; head_width: channels per head; scores: elements of Q K^T.
     spikes, neurons: of a neuron layer, elements of its output; `rates` its spikes per step.
     """
 

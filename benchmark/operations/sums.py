@@ -17,8 +17,9 @@ NARROW = 32  # channels
 
 @dataclass
 class Sums:
-    """How many values are not zero, int64: rows [rows or steps], positions [positions]. values: float64 [positions], their sums; not needed where
-    they are binary or real. kind: index into KINDS, as a tensor.
+    """How many values are not zero, int64: rows [rows or steps], positions [positions].
+
+    values: float64 [positions], their sums; None where they are binary or real. kind: index into KINDS, as a tensor.
     """
 
     rows: torch.Tensor

@@ -11,7 +11,7 @@ rule table:
     log:
         "logs/{table}.log",
     wildcard_constraints:
-        table=r"table[^/]*",
+        table=r"(?!(?:published|audit|coverage|structure)\.)[^/.]+",  # any other name, so that a misspelt one is told its neighbours
     localrule: True
     conda:
         "../../envs/environment.yaml"

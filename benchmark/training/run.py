@@ -94,6 +94,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "accuracy_best": best["accuracy"],
         "epoch_best": best["epoch"],
         "epochs": training.epoch,
+        "accuracy_by_epoch": [line["accuracy"] for line in training.curve],
         "accuracy_counted": accuracy,
         "parameters": count_parameters(training.student),
         "macs_dense": energy.dense(records),

@@ -1,9 +1,10 @@
 """`papers`: SOPs = firing rate x T x FLOPs, the formula of Spikformer, Spike-driven Transformer and the tables of Spikformer V2.
 
-The rate is the mean value of a layer's input (an integer spike weighs that much), padding counted as if it fired. The first layer is
-multiply-accumulates of a single step: 4.6 pJ x FLOPs(first) + 0.9 pJ x SOPs (Spike-driven Transformer, Yao et al. 2023, appendix;
-Spikformer V2's own rows leave the first term out). Of an attention product the rate is the share of its operations in which two nonzero operands meet.
-Decided here, as the papers are silent: a later layer whose inputs are signed reals is no SOP but multiply-accumulates of every step.
+The rate is the mean value of a layer's input (an integer spike weighs that much), padding counted as if it fired. The first
+layer is multiply-accumulates of a single step: 4.6 pJ x FLOPs(first) + 0.9 pJ x SOPs (Spike-driven Transformer, Yao et al. 2023,
+appendix; Spikformer V2's own rows leave the first term out). The rate of an attention product is the share of its operations in
+which two nonzero operands meet. Decided here, as the papers are silent: a later layer whose inputs are signed reals makes no SOPs but
+multiply-accumulates of every step.
 """
 
 from benchmark.operations.conventions._result import result

@@ -1,9 +1,9 @@
-"""`spikingformer`: the calculator that comes with Spikingformer (Zhou et al. 2023; github.com/TheBrainLab/Spikingformer, energy_consumption_calculation).
+"""`spikingformer`: the calculator that comes with Spikingformer (Zhou et al. 2023; github.com/TheBrainLab/Spikingformer).
 
 A convolution or linear layer, bias included, makes accumulates = operations x mean input if its input is strictly 0 and 1, else
-the whole layer makes multiply-accumulates; the first layer at every step, the classifier once, on the mean over time. Attention is always counted in the
-order Q (K^T V): T x heads x N x d^2 x (min(rate of K, rate of V) + rate of Q). Its README's 7.46 mJ for 8-512 on ImageNet is
-4.6 pJ x 0.3473 G + 0.9 pJ x 6.5175 G.
+the whole layer makes multiply-accumulates; the first layer at every step, the classifier once, on the mean over time. Attention is
+always counted in the order Q (K^T V): T x heads x N x d^2 x (min(rate of K, rate of V) + rate of Q). Its README's 7.46 mJ for 8-512
+on ImageNet is 4.6 pJ x 0.3473 G + 0.9 pJ x 6.5175 G.
 """
 
 from benchmark.operations.conventions._result import result
