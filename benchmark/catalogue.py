@@ -99,7 +99,9 @@ def _dump(node) -> str:
         return f"[{' '.join(_dump(item) for item in node)}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    filled = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name not in ("ctx", "kind", "type_comment"))
+    filled = (
+        (name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name not in ("ctx", "kind", "type_comment")
+    )
     return f"({type(node).__name__} {' '.join(f'{name}={_dump(value)}' for name, value in filled)})"
 
 

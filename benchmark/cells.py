@@ -141,7 +141,12 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
         "size": backbone.twin if settings.twin else backbone.size,
         "layout": backbone.layout(entry["layout"]),
         "neuron": tables["NEURON"],
-        "structure": {"size": backbone.size, "layout": backbone.layout(printed["layout"]), "classes": printed["classes"], "image": printed["image"]},
+        "structure": {
+            "size": backbone.size,
+            "layout": backbone.layout(printed["layout"]),
+            "classes": printed["classes"],
+            "image": printed["image"],
+        },
         "dataset": cell.dataset,
         "data": data,
         "time_steps": 1 if is_ann(cell.backbone) else cell.time_steps,

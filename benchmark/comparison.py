@@ -23,7 +23,10 @@ VERDICTS = {
 }
 GOOD_SIDE = {  # +1: more is better, -1: less is
     **dict.fromkeys(("accuracy", "accuracy_ann", "accuracy_gain", "speedup"), 1),
-    **dict.fromkeys(("ops_G", "ops_M", "macs_M", "acs_M", "power_mJ", "energy_mJ", "energy_uJ", "energy_ratio", "training_time_s", "training_time_h"), -1),
+    **dict.fromkeys(
+        ("ops_G", "ops_M", "macs_M", "acs_M", "power_mJ", "energy_mJ", "energy_uJ", "energy_ratio", "training_time_s", "training_time_h"),
+        -1,
+    ),
 }
 ACCURACY_FLOOR = {"CIFAR10": 0.3, "CIFAR100": 0.6, "ImageNet": 0.4, "CIFAR10-DVS": 1.5, "DVS128": 1.0}  # about two deviations over seeds
 RELATIVE_FLOOR = {  # share of the published value: counted on trained networks, whose firing rates differ from run to run

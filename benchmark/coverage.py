@@ -19,7 +19,9 @@ def lines_of(table: str, root: Path) -> list[dict]:
     """The lines of one table, with the verdicts at every scale at which something ran."""
     chosen = {scale: settings({"scale": scale}) for scale in scales()}
     entries = {scale: ledger.lines(table, of) for scale, of in chosen.items()}
-    ran = {scale: [any(run.state(home(scale, root)) == "done" for run in entry.runs) for entry in found] for scale, found in entries.items()}
+    ran = {
+        scale: [any(run.state(home(scale, root)) == "done" for run in entry.runs) for entry in found] for scale, found in entries.items()
+    }
     rows = {scale: tables.build(table, chosen[scale], home(scale, root)) for scale, done in ran.items() if any(done)}
     found = []
     for index, entry in enumerate(entries["smoke"]):
@@ -59,5 +61,3 @@ def counts(table: str, rows: list[dict]) -> tuple:
     said = [row["implemented"] for row in rows]
     ran = [sum(scale in row["ran_at"].split() for row in rows) for scale in ("smoke", "reduced", "paper")]
     return (table, len(rows), sum(row["numbers"] for row in rows), said.count("yes"), said.count("nothing to run"), *ran)
-
-

@@ -7,15 +7,12 @@ Spikes are equal to spikingjelly's, gradients agree to 1e-6 (tests/test_neurons.
 """
 
 import math
-import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones cost 10x as soon as two runs share the cores
-
-import numba  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numba.extending import overload  # noqa: E402
-from spikingjelly.activation_based import neuron, surrogate  # noqa: E402
+import numba
+import numpy as np
+import torch
+from numba.extending import overload
+from spikingjelly.activation_based import neuron, surrogate
 
 SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}
 KERNEL_SURROGATES = {surrogate.Sigmoid: 0, surrogate.ATan: 1}

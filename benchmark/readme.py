@@ -29,7 +29,8 @@ def covered(root: Path) -> str:
 
 def most_important() -> str:
     """The ten most important findings as a list."""
-    intro = f"The audit has {len(audit.findings())} findings and {len(audit.controls())} controls that check out. The ten most important findings:"
+    counts = f"{len(audit.findings())} findings and {len(audit.controls())} controls that check out"
+    intro = f"The audit has {counts}. The ten most important findings:"
     lines = [f"{index}. {item.sentence}" for index, item in enumerate(audit.ten_most_important(), 1)]
     return "\n".join([intro, "", *lines])
 
@@ -37,7 +38,9 @@ def most_important() -> str:
 def filled(text: str, found: dict[str, str]) -> str:
     """The README with these blocks in place."""
     for name, block in found.items():
-        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL)
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL
+        )
     return text
 
 

@@ -79,6 +79,7 @@ def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict
     for metric in metrics:
         line |= compared(entry, metric, done, states, settings)
     line |= {key: mean_of(value, done) for key, value in MEASURED.items() if key not in line}
+    line["checks"] = checked(done)
     run = entry.runs[0].folder.parent.name if entry.runs else ""
     return {**line, "origin": first.origin, "source": first.source, "run": run}
 
@@ -90,7 +91,11 @@ def compared(entry: Line, metric: str, done: list[dict], states: list[str], sett
     columns = {f"{metric}_published": numbers[0].value if numbers else "", metric: value}
     if metric == "accuracy":
         spreads = [number.value for number in entry.numbers if number.metric == "accuracy_std"]
-        columns |= {"accuracy_std_published": spreads[0] if spreads else "", "accuracy_std": spread, "accuracy_best": mean_of(lambda m: m["accuracy_best"], done)}
+        columns |= {
+            "accuracy_std_published": spreads[0] if spreads else "",
+            "accuracy_std": spread,
+            "accuracy_best": mean_of(lambda m: m["accuracy_best"], done),
+        }
     columns[f"{metric}_verdict"] = judged(entry, numbers[0], value, spread, states, settings) if numbers else ""
     return columns
 
@@ -108,6 +113,12 @@ def value_of(metric: str, done: list[dict], options: str = "") -> tuple[float | 
     """Mean and standard deviation over seeds of a published metric; None where there is none."""
     values = [value for value in (obtained(metric, found, options) for found in done) if value is not None]
     return (statistics.mean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None)
+
+
+def checked(done: list[dict]) -> str:
+    """`passed`, or the checks of training/checks.py that a run's network failed; empty without a run that made them."""
+    failed = sorted({name for metrics in done for name in metrics.get("checks", {}).get("failed", [])})
+    return ", ".join(failed) or ("passed" if any("checks" in metrics for metrics in done) else "")
 
 
 def by_syops(metrics: dict, key: str, unit: float = 1.0) -> float | None:
@@ -152,7 +163,19 @@ def rounded(key: str, value):
 
 def provenance(table: str, settings: Settings, root: Path) -> dict:
     """Every run behind a table, its recipe with the source of each value, and what made it."""
-    about = ("seed", "commit", "dirty", "python", "packages", "hardware", "data_checksum", "finished", "seconds", "peak_memory_MB", "energy_convention")
+    about = (
+        "seed",
+        "commit",
+        "dirty",
+        "python",
+        "packages",
+        "hardware",
+        "data_checksum",
+        "finished",
+        "seconds",
+        "peak_memory_MB",
+        "energy_convention",
+    )
     described = {}
     for folder, run in ledger.runs([table], settings).items():
         metrics = run.metrics(root) or {}
@@ -170,14 +193,30 @@ COLUMNS = {
     "run_params_M": "parameters of the network that ran (a twin at the smoke scale)",
     "acs_G": "accumulates of the network that ran, exact events, one inference, 1e9",
     "sops_G": "firing rate x T x FLOPs of the network that ran, the papers' formula, 1e9",
-    "energy_mJ": "exact events at 45 nm: 4.6 pJ per multiply-accumulate, 0.9 pJ per accumulate, of the network that ran",
+    "energy_mJ": "exact events at 45 nm: 4.6 pJ per multiply-accumulate, 0.9 pJ per accumulate, of the network that ran; in TSER's "
+    "table, which prints it, by syops-counter's convention like acs_M and macs_M",
+    "checks": "of the network that ran: the same logits alone, among other images, after a reset and at T = 1; spikes of 0 and 1",
     "firing_rate": "spikes per neuron and time step in percent, on the whole test set",
 }
 
 
 def readable(table: str, rows: list[dict], settings: Settings) -> str:
     """The table in Markdown, columns aligned."""
-    heads = ("row", "method", "backbone", "data set", "T", "run on", "published", "obtained", "best", "verdict", "params M", "rate %", "energy uJ")
+    heads = (
+        "row",
+        "method",
+        "backbone",
+        "data set",
+        "T",
+        "run on",
+        "published",
+        "obtained",
+        "best",
+        "verdict",
+        "params M",
+        "rate %",
+        "energy uJ",
+    )
     body = [
         (
             line["row"], line["method"], line["backbone"], line["dataset"], line["time_steps"], line["data"] or "-",

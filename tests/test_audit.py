@@ -205,7 +205,7 @@ def _tenth_too_large(monkeypatch, metric):
 
 
 @pytest.mark.parametrize(
-    "metric, check, kind",
+    ("metric", "check", "kind"),
     [
         ("energy_mJ", "energy", arithmetic),
         ("energy_uJ", "attention_energy", arithmetic),
@@ -302,7 +302,7 @@ def test_no_alarm_on_clean_rows(clean):
 
 
 @pytest.mark.parametrize(
-    "value, status", [("1.80", "ok"), ("1.8", "ok"), ("2", "ok"), ("1.796", "ok"), ("1.79", "finding"), ("1.81", "finding")]
+    ("value", "status"), [("1.80", "ok"), ("1.8", "ok"), ("2", "ok"), ("1.796", "ok"), ("1.79", "finding"), ("1.81", "finding")]
 )
 def test_rounding_decides(clean, value, status):
     """1.995..2.005 G x 0.9 pJ = 1.7955..1.8045 mJ. 1.796 reaches up to 1.7965; 1.79 only to 1.795, and 1.81 starts at 1.805."""
@@ -324,7 +324,7 @@ def test_steps_not_printed_may_be_any_of_the_printed(clean):
 
 
 @pytest.mark.parametrize(
-    "relation, holds",
+    ("relation", "holds"),
     [
         ("0.62 == [t1 r8 T4] - [t1 r1 T4]", True),
         ("0.60 == [t1 r8 T4] - [t1 r1 T4]", False),

@@ -236,3 +236,8 @@ def test_pillow_lets_timm_posterize_to_no_bits():
 def test_large_images_refuse_a_list_of_operations(photographs):
     with pytest.raises(UserError, match="randaugment_ops"):
         streamed(photographs, randaugment_ops=["Rotate"])
+
+
+def test_mixup_refuses_an_odd_batch(few_digits):
+    with pytest.raises(UserError, match="mixup needs an even batch size, not 15"):
+        batches(few_digits, batch_size=15)

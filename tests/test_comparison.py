@@ -69,7 +69,13 @@ def test_a_row_can_have_its_own_tolerance_with_a_note(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("states", "lacking", "expected"),
-    [(["missing"], "", "not run"), (["running"], "", "not run"), (["failed"], "", "failed"), (["done"], "", "missing"), ([], "method x", "not implemented")],
+    [
+        (["missing"], "", "not run"),
+        (["running"], "", "not run"),
+        (["failed"], "", "failed"),
+        (["done"], "", "missing"),
+        ([], "method x", "not implemented"),
+    ],
 )
 def test_states_without_a_value(states, lacking, expected):
     entry = Line((NUMBER,), None, (), lacking)

@@ -184,7 +184,7 @@ def test_paper_sheet(paper):
 
 
 @pytest.mark.parametrize(
-    "line, message",
+    ("line", "message"),
     [
         ("one,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,c,,", "not a pin line"),
         ("1,g,m,b,CIFAR10,4,accuracy,high,%,measured,s,c,,", "not a pin line"),

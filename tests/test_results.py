@@ -42,7 +42,11 @@ def test_number(number, results):
     if not path.exists():
         pytest.skip(f"{path.name} is not in {results}")
     key = (str(number.row), number.dataset, number.time_steps, number.options)
-    found = [line for line in lines(path) if (line["row"], line["dataset"], line["time_steps"], line["options"]) == key and line.get(f"{number.metric}_published")]
+    found = [
+        line
+        for line in lines(path)
+        if (line["row"], line["dataset"], line["time_steps"], line["options"]) == key and line.get(f"{number.metric}_published")
+    ]
     assert found, f"{path.name} has no line for row {number.row}, {number.dataset}, T={number.time_steps}: was it written from other pins?"
     verdict = compare(number, found[0])
     if verdict in SKIPPED:

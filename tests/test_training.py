@@ -278,7 +278,7 @@ def test_what_is_half_written_is_never_taken_for_a_result(whole, tmp_path):
         file.write("{")
         raise OSError("disk full")
     assert not list(folder.iterdir())
-    for name in (".metrics.json.1.partial", ".weights.pt.1.partial", ".checkpoint.1.partial"):
+    for name in (".metrics.json.1.partial", ".weights.pt.1.partial", ".checkpoint.partial"):
         (folder / name).write_text("{")
     assert entry.state(tmp_path) == "missing" and entry.metrics(tmp_path) is None and Checkpoint(folder).load("cpu") is None
 
@@ -321,6 +321,14 @@ def test_a_failed_run_says_why_until_it_is_run_again(whole, tmp_path, monkeypatc
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     with pytest.raises(FloatingPointError, match="not a number in epoch 1"):
         go(resolved(lr=1e30, clip_grad=None), tmp_path)
+
+
+def test_waiting_threads_sleep():
+    """OpenMP reads its settings when torch loads it; spinning threads make runs on shared cores several times slower."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OMP")}
+    words = [sys.executable, "-c", "import benchmark.training.run"]
+    done = subprocess.run(words, cwd=ROOT, env={**kept, "PYTHONPATH": str(ROOT), "OMP_DISPLAY_ENV": "true"}, capture_output=True, text=True)
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
 
 
 # ---- bad input

@@ -219,10 +219,11 @@ def test_the_real_cifar10_trains_above_chance(tree):
     pairs = [
         "data={CIFAR10: CIFAR10}",
         f"data_root={Path(DATA).resolve()}",
-        "recipe={epochs: 2, batch_size: 128, warmup_epochs: 0, lr: 2e-3}",
+        "recipe={epochs: 2, batch_size: 128, warmup_epochs: 0, lr: 2e-3, precision: bf16}",
     ]
     student = tree.cell(*pairs, method="ldd", dataset="CIFAR10", backbone="spikformer-4-384")
-    status, said = tree.snakemake("--config", *pairs, "--", f"{student['folder']}/metrics.json", timeout=1200)
+    threads = ["--cores", "2", "--set-threads", "train=2", "train_upstream=2"]
+    status, said = tree.snakemake(*threads, "--config", *pairs, "--", f"{student['folder']}/metrics.json", timeout=1200)
     assert status == 0, said
     metrics = json.loads((tree.folder / student["folder"] / "metrics.json").read_text())
     assert metrics["data"] == "CIFAR10" and metrics["epochs"] == 2 and metrics["accuracy"] > 20

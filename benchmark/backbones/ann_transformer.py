@@ -2,8 +2,8 @@
 
 Source: the papers print its name, its 9.32 M parameters and one time step, and no more.
 Decisions: Spikformer's layers to the parameter (9,324,730 on CIFAR10, which rounds down to the printed number; LayerNorms in place of the
-batch normalisations would give 9.30 M), with ReLU for the stem's neurons, softmax attention scaled by the head's width, GELU inside the MLP, and
-no activation at the end of a branch.
+batch normalisations would give 9.30 M), with ReLU for the stem's neurons, softmax attention scaled by the head's width, GELU inside
+the MLP, and no activation at the end of a branch.
 """
 
 from functools import partial

@@ -1,10 +1,10 @@
 """Spiking ResNet, a neuron behind each sum: the students of TSER and IDSNN (18, 34), and tdBN's and TET's ResNet-19.
 
 Sources: the layer lists of the public code of TSER's group and of TET. "ResNet-19" is three networks in the literature: `19` has a
-stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M parameters most tables print; `19-stem128` has a stem of 128 channels;
-`19-stem128-1fc` also a single linear classifier.
-Decisions: TSER prints no neuron constants; these are its group's public code, v <- v / 2 + x, where TSER's equation 2 would divide x as well.
-No shared code fixes a surrogate for ResNet-19 (TET's is a triangle of width and height 1); all sizes use the sigmoid of height 1.
+stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M parameters most tables print; `19-stem128` has a stem of 128
+channels; `19-stem128-1fc` also a single linear classifier.
+Decisions: TSER prints no neuron constants; these are its group's public code, v <- v / 2 + x, where TSER's equation 2 would divide x
+as well. No shared code fixes a surrogate for ResNet-19 (TET's is a triangle of width and height 1); all sizes use the sigmoid of height 1.
 """
 
 from functools import partial

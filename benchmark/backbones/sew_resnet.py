@@ -1,6 +1,7 @@
 """SEW-ResNet (Fang et al., NeurIPS 2021) for ImageNet: a neuron behind each branch, spikes added, so that the stream holds integers.
 
-Source: spikingjelly's model, which a test compares with this one, weights copied over. It is not wrapped because it fixes its widths, which the
+Source: spikingjelly's model, which a test compares with this one, weights copied over. It is not wrapped because it fixes its widths,
+which the
 twin changes. Neurons integrate without leak (the official training): a time constant of 1e9 steps has no effect in single precision.
 """
 

@@ -1,9 +1,9 @@
 """Spikformer V2 (Zhou et al., 2024), Spikformer with a convolutional stem.
 
 Source: the paper; the authors have published no code. What the paper leaves open was chosen so that all five printed sizes come out
-to the digit: expansion 4 in every stem block, no convolution for positions, biases as in Spikformer's ImageNet model. Not determined by that and
-decided here: no bias in the 2x2 convolutions, 8 heads, and in the IAND variant every shortcut is IAND, the stem's too, since the paper calls that
-network purely binary. For ImageNet only: the paper finds the first version better on small images.
+to the digit: expansion 4 in every stem block, no convolution for positions, biases as in Spikformer's ImageNet model. Not determined
+by that and decided here: no bias in the 2x2 convolutions, 8 heads, and in the IAND variant every shortcut is IAND, the stem's too,
+since the paper calls that network purely binary. For ImageNet only: the paper finds the first version better on small images.
 """
 
 from functools import partial

@@ -1,10 +1,10 @@
 """Spikingformer (Zhou et al., 2023): Spikformer with shortcuts on membrane potentials.
 
 Source: the layer lists of the official CIFAR, ImageNet and CIFAR10-DVS models. Each neuron stands before its convolution, so that
-every convolution but the first sees spikes; the classifier sees potentials. LayerNorms that are built and never called are left out: 9,320,122
-parameters for 4-384 on CIFAR10 against the official 9,326,266.
-Decisions: 12 heads in 4-384 (the official CIFAR10 configuration; CIFAR100's has 8) and 8 in 8-768 (the official configuration; the official energy
-script has 12).
+every convolution but the first sees spikes; the classifier sees potentials. LayerNorms that are built and never called are left out:
+9,320,122 parameters for 4-384 on CIFAR10 against the official 9,326,266.
+Decisions: 12 heads in 4-384 (the official CIFAR10 configuration; CIFAR100's has 8) and 8 in 8-768 (the official configuration; the
+official energy script has 12).
 """
 
 from functools import partial

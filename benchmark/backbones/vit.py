@@ -2,8 +2,9 @@
 
 `pretrained` is the timm name with its tag; bare names have changed their weights between timm versions.
 Decisions: b-16 has the tag that was timm's default when ECMT was written, since the augreg2 weights of its download script are two
-points better than the baseline that it prints. l-32 exists for 384x384 images only; LDD's ImageNet images are 224x224, so we resample its position
-embedding. An image of another size than `resolution` (CIFAR) is resized bilinearly inside the model, since a 32x32 image would be one patch.
+points better than the baseline that it prints. l-32 exists for 384x384 images only; LDD's ImageNet images are 224x224, so we resample
+its position embedding. An image of another size than `resolution` (CIFAR) is resized bilinearly inside the model, since a 32x32 image
+would be one patch.
 """
 
 from pathlib import Path

@@ -38,12 +38,12 @@ class Sums:
 
 
 class Remembered:
-    """`sums` that remembers the last few tensors: Q, K and V read the same input, and a convolution what a neuron has just written.
+    """`sums` that remembers the last two tensors: a convolution reads what a neuron has just written, Q, K and V the same input.
 
     It holds these tensors, so that no other can take their place in memory: `size` activations at most, of any model.
     """
 
-    def __init__(self, size: int = 4):
+    def __init__(self, size: int = 2):
         self.size, self.found = size, OrderedDict()
 
     def __call__(self, x: torch.Tensor, spatial: int) -> Sums:

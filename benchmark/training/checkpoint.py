@@ -28,7 +28,7 @@ class Checkpoint:
     def save(self, state: dict, epoch: int, step: int) -> None:
         """Write, sync, rename; then remove all but the last two."""
         began = time.monotonic()
-        partial = self.folder / f".checkpoint.{os.getpid()}.partial"
+        partial = self.folder / ".checkpoint.partial"  # one name: the run's lock is held, and a kill leaves at most one behind
         with partial.open("wb") as file:
             torch.save(state, file)
             file.flush()

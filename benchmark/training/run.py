@@ -15,8 +15,8 @@ from benchmark.files import lock, replacing, write_csv, write_json
 from benchmark.layers import count_parameters
 from benchmark.operations import conventions, energy
 from benchmark.operations.records import Counter
+from benchmark.training import checks, network
 from benchmark.training import device as devices
-from benchmark.training import network
 from benchmark.training.batches import Batches, seed_everything
 from benchmark.training.loop import Training, evaluate
 from benchmark.training.optimiser import Precision
@@ -106,6 +106,8 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "energy_formula_mJ": formula["energy_mJ"],
         "energy_formula_convention": formula["convention"],
         "conventions": counts,
+        "uncounted": exact["uncounted"],
+        "checks": checks.check(training.student, next(iter(batches.test()))[0][:64]),
         "firing_rate": energy.firing_rate(records),
         "firing_rate_by_layer": {r.name: 100 * r.spikes / r.neurons for r in records if r.neurons},
         "structure": structure(spec),
