@@ -22,8 +22,8 @@ DATASETS = {
         "layout": "imagenet",
         "stand_in": True,
         "digits": 3,
-        "train": 2048,
-        "test": 500,
+        "train": 1024,
+        "test": 256,
     },
 }
 TEST_SOURCES = 397  # source digits kept for the test split
