@@ -34,7 +34,7 @@ RELATIVE_FLOOR = {  # share of the published value: counted on trained networks,
     **dict.fromkeys(("training_time_s", "training_time_h", "speedup"), 0.5),
     **dict.fromkeys(("epoch",), 0.25),
 }
-UNTRAINED = ("params_M", "complexity_M", "macs_M", "epoch_pretrain", "epoch_finetune", "mask_ratio_pct")  # the same at every scale
+UNTRAINED = ("params_M", "complexity_M", "epoch_pretrain", "epoch_finetune", "mask_ratio_pct")  # the same at every scale
 
 
 def tolerance(number: Number, spread: float = 0.0) -> float:

@@ -7,23 +7,30 @@ from benchmark import comparison, ledger
 from benchmark.cells import parse_options
 from benchmark.files import replacing, write_json
 from benchmark.ledger import Line
+from benchmark.published import Number
 from benchmark.settings import Settings
 
 OBTAINED = {  # published metric -> the same quantity from a run's metrics, in the metric's unit
     "accuracy": lambda m: m["accuracy"],
     "accuracy_ann": lambda m: m["accuracy"],
     "params_M": lambda m: m["structure"]["parameters"] / 1e6,
-    "acs_M": lambda m: by_syops(m, "acs", 1e6),  # printed by TSER alone, which counts so
-    "macs_M": lambda m: by_syops(m, "macs", 1e6),
     "ops_G": lambda m: m["sops"] / 1e9,
     "ops_M": lambda m: m["sops"] / 1e6,
     "power_mJ": lambda m: m["energy_formula_mJ"],
-    "energy_mJ": lambda m: by_syops(m, "energy_mJ"),
+    "energy_mJ": lambda m: m["energy_mJ"],
     "energy_uJ": lambda m: m["energy_mJ"] * 1e3,
     "firing_rate_pct": lambda m: m["firing_rate"],
     "epoch": lambda m: m["epoch_best"],
     "training_time_h": lambda m: m["seconds"] / 3600,
     "training_time_s": lambda m: m["images_per_second"] and m["spec"]["recipe"]["batch_size"] / m["images_per_second"],  # of a batch
+}
+OBTAINED_FOR = {  # the same where a paper counts by another convention
+    "tser": {
+        "ops_G": lambda m: by_syops(m, "ops") / 1e9,
+        "acs_M": lambda m: by_syops(m, "acs") / 1e6,
+        "macs_M": lambda m: by_syops(m, "macs") / 1e6,
+        "energy_mJ": lambda m: by_syops(m, "energy_mJ"),
+    }
 }
 MEASURED = {  # columns of every table; of the paper-size model first, then of the network that ran
     "params_M": lambda m: m["structure"]["parameters"] / 1e6,
@@ -87,7 +94,7 @@ def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict
 def compared(entry: Line, metric: str, done: list[dict], states: list[str], settings: Settings) -> dict:
     """Columns of one printed metric: published, obtained, spread, verdict."""
     numbers = [number for number in entry.numbers if number.metric == metric]
-    value, spread = value_of(metric, done, entry.first.options)
+    value, spread = value_of(metric, done, entry.first)
     columns = {f"{metric}_published": numbers[0].value if numbers else "", metric: value}
     if metric == "accuracy":
         spreads = [number.value for number in entry.numbers if number.metric == "accuracy_std"]
@@ -109,9 +116,9 @@ def judged(entry: Line, number, value: float | None, spread: float | None, state
     return comparison.verdict(number, value, spread or 0.0, settings.scale)
 
 
-def value_of(metric: str, done: list[dict], options: str = "") -> tuple[float | None, float | None]:
+def value_of(metric: str, done: list[dict], first: Number) -> tuple[float | None, float | None]:
     """Mean and standard deviation over seeds of a published metric; None where there is none."""
-    values = [value for value in (obtained(metric, found, options) for found in done) if value is not None]
+    values = [value for value in (obtained(metric, found, first) for found in done) if value is not None]
     return (statistics.mean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None)
 
 
@@ -121,18 +128,19 @@ def checked(done: list[dict]) -> str:
     return ", ".join(failed) or ("passed" if any("checks" in metrics for metrics in done) else "")
 
 
-def by_syops(metrics: dict, key: str, unit: float = 1.0) -> float | None:
-    """An amount by the convention of syops-counter, None for a run older than it."""
-    return metrics["conventions"]["syops"][key] / unit if "conventions" in metrics else None
+def by_syops(metrics: dict, key: str) -> float:
+    """An amount by the convention of syops-counter."""
+    return metrics["conventions"]["syops"][key]
 
 
-def obtained(metric: str, metrics: dict, options: str = "") -> float | None:
+def obtained(metric: str, metrics: dict, first: Number) -> float | None:
     """What a run measured for a published metric, None if it does not. Option `at_epoch` reads the curve there, not at its end."""
-    at = parse_options(options).get("at_epoch")
+    at = parse_options(first.options).get("at_epoch")
     if at is not None:
-        curve = metrics.get("accuracy_by_epoch", [])
+        curve = metrics["accuracy_by_epoch"]
         return curve[at - 1] if metric == "accuracy" and at <= len(curve) else None
-    return OBTAINED[metric](metrics) if metric in OBTAINED else None
+    readers = OBTAINED | OBTAINED_FOR.get(first.paper, {})
+    return readers[metric](metrics) if metric in readers else None
 
 
 def mean_of(value, done: list[dict]) -> float | None:

@@ -20,7 +20,7 @@ WORKERS = min(8, os.cpu_count() or 1)  # loader processes for large images
 
 def seed_everything(seed: int, epoch: int, step: int) -> None:
     """Seed torch, numpy and Python for one training step."""
-    value = (seed * 1_000_003 + epoch * 100_003 + step) % 2**32
+    value = int(np.random.SeedSequence((seed, epoch, step + 2)).generate_state(1)[0])  # + 2: building (-2) and workers (-1) seed too
     torch.manual_seed(value)
     np.random.seed(value)
     random.seed(value)
