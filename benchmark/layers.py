@@ -3,7 +3,7 @@
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from benchmark.operations.sums import nonzero_over
+from benchmark.sums import nonzero_over
 
 
 def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=1, bias=False):

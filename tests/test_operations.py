@@ -17,7 +17,7 @@ from benchmark.layers import AttentionProduct, First, Head, Residual, SoftmaxPro
 from benchmark.neurons import lif
 from benchmark.operations import conventions, energy
 from benchmark.operations.records import Counter, Record
-from benchmark.operations.sums import KINDS, Remembered, sums
+from benchmark.sums import KINDS, Remembered, sums
 
 fire = partial(lif, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=True, surrogate="sigmoid", alpha=4.0)
 LAYOUTS = {"planes": torch.contiguous_format, "pixels": torch.channels_last}

@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmark.layers import First, Head, InverseAndResidual, Residual, SoftmaxProduct, Sum
 from benchmark.neurons import LIF
-from benchmark.operations.sums import KINDS, Remembered
+from benchmark.sums import KINDS, Remembered
 
 AMOUNTS = ("dense", "outputs", "inputs", "nonzero", "total", "events", "values", "scores", "spikes", "neurons")
 
