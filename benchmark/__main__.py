@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from benchmark import ledger, published, tables
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.files import write_csv
 from benchmark.settings import check_directory, settings
 
@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
     run_ = commands.add_parser("run", help="train and measure one run (called by the workflow)")
-    run_.add_argument("--spec", type=json.loads, required=True)
+    which = run_.add_mutually_exclusive_group(required=True)
+    which.add_argument("--cell", help="id of a cell that some table needs under the configuration in SPIKELEDGER_CONFIG")
+    which.add_argument("--spec", type=json.loads, help="or a resolved specification as JSON")
     run_.add_argument("--seed", type=int, required=True)
     run_.add_argument("--out", type=Path, required=True)
     run_.add_argument("--upstream", nargs="*", default=[], metavar="role=weights")
@@ -114,11 +116,21 @@ def run(arguments) -> None:
     from benchmark.training.run import run as run_one
 
     upstream = {role: Path(path) for role, _, path in (pair.partition("=") for pair in arguments.upstream)}
-    metrics = run_one(arguments.spec, arguments.seed, arguments.out, upstream, arguments.data_root, arguments.device, arguments.threads)
+    spec = arguments.spec or spec_of(arguments.cell)
+    metrics = run_one(spec, arguments.seed, arguments.out, upstream, arguments.data_root, arguments.device, arguments.threads)
     print(
         f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {arguments.out.parent.name}"
         f"  seed {arguments.seed}  {metrics['seconds']:.1f} s  on {metrics['data']}"
     )
+
+
+def spec_of(cell: str) -> dict:
+    """The specification behind a cell's id; the id is its hash, so it is the very one that the workflow asked for."""
+    chosen = settings(json.loads(os.environ.get("SPIKELEDGER_CONFIG", "{}")))
+    found = {run.resolved.id: run.resolved.spec for run in ledger.runs(list(published.tables()), chosen).values()}
+    if cell not in found:
+        raise unknown("cell", cell, found)
+    return found[cell]
 
 
 def download(arguments) -> None:

@@ -32,8 +32,10 @@ ENVIRONMENT = {
     "PYTHONPATH": workflow.basedir,
     "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
     "SPIKELEDGER_DEVICE": SETTINGS.device,
+    "SPIKELEDGER_CONFIG": json.dumps(config),
 }
-shell.prefix("set -euo pipefail; export " + " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items()) + "; ")
+EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
+shell.prefix(f"set -euo pipefail; export {EXPORTS}; ".replace("{", "{{").replace("}", "}}"))
 
 
 def one_of(names):

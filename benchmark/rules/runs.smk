@@ -18,11 +18,11 @@ rule train:
     threads: 1
     resources:
         gpu=0 if SETTINGS.scale == "smoke" else 1,
-    params:
+    params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
         upstream=lambda wildcards, input: [f"{role}={path}" for role, path in input.items()],
     shell:
-        "python -m benchmark run --spec {params.spec:q} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
+        "python -m benchmark run --cell {wildcards.cell} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
         " --upstream {params.upstream:q} --threads {threads} 2> {log:q}"
         " || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"
 
