@@ -1,6 +1,7 @@
 """Result tables: the printed rows joined with what their runs measured, as CSV, as provenance and to read. Never loads torch."""
 
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from benchmark import comparison, ledger
@@ -236,7 +237,14 @@ def readable(table: str, rows: list[dict], settings: Settings) -> str:
     note = f"Scale {settings.scale}. params: the paper-size model. rate, energy: the network that ran"
     if settings.scale == "smoke":
         note += ", a tiny twin on stand-in data: its accuracy says that the code works, nothing about the paper"
-    return f"# {table}\n\n{aligned(heads, body)}\n{note}.\n"
+    return f"# {table}\n\n{aligned(heads, body)}\n{note}.\n\n{tally(rows)}\n"
+
+
+def tally(rows: list[dict]) -> str:
+    """How many printed numbers got which verdict, in the order of their explanation."""
+    counts = Counter(value for line in rows for key, value in line.items() if key.endswith("_verdict") and value)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in comparison.VERDICTS if counts[verdict])
+    return f"{counts.total()} printed numbers: {said}."
 
 
 def with_spread(line: dict) -> str:

@@ -1,6 +1,6 @@
 """CPU seconds of a Spikformer training step with our neuron, spikingjelly's and a ReLU in its place, on one thread.
 
-    python benchmarks/training_step.py [--dim 96] [--depth 2] [--batch 32] [--repeats 9]
+    python -m benchmarks.training_step [--dim 96] [--depth 2] [--batch 32] [--repeats 9]
 
 The three are interleaved, so that a machine whose speed drifts slows all of them; the median of each is printed, and its ratio to ReLU.
 """
