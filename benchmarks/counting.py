@@ -1,6 +1,6 @@
 """CPU seconds of an inference that is counted, by our counter and by others, relative to the same inference uncounted; one thread.
 
-    python benchmarks/counting.py [--networks spikformer-4-384:16 resnet-18:16 ...] [--repeats 5]
+    python -m benchmarks.counting [--networks spikformer-4-384:16 resnet-18:16 ...] [--repeats 5]
 
 Others: spikingjelly's SynOpCounter and MACCounter, and syops-counter 0.0.5 and NeuroBench 2.3.0 where they can be imported (they are no
 dependencies: `pip install --no-deps --target <folder> syops progress neurobench`, then put the folder on PYTHONPATH). All are interleaved,

@@ -182,6 +182,42 @@ def test_an_edited_recipe_value_reruns_its_cells_alone(tree):
     assert tree.jobs(TABLE) == {"table": 1, "train": 9}
 
 
+TOY = '''"""Cross-entropy twice over.
+
+Paper: none.
+Equations: L = 2 CE.
+Expected: nothing.
+Command: snakemake results/table9_ldd.csv
+"""
+
+from benchmark.method import Method, cross_entropy
+
+
+class Toy(Method):
+    params = {"weight": 2.0}
+    ranges = {"weight": [0.0, 9.0]}
+
+    def loss(self, student, teacher, target, parts):
+        return {"task": self.weight * cross_entropy(student.logits.mean(0), target)}
+'''
+
+
+def test_a_method_and_a_table_are_one_file_each(tree):
+    table = tree.folder / "benchmark" / "papers" / "ldd" / "table9.csv"
+    pin = "1,toys,Toy,Spikformer-4-384,CIFAR10,2,accuracy,50.0,%,measured,none:1,toy:spikformer-4-384,weight=3,\n"
+    table.write_text(",".join(published.COLUMNS) + "\n" + pin)
+    _, said = tree.snakemake("--config", TINY, "--", "results/table9_ldd.csv")
+    assert "1 printed numbers: 1 not implemented." in said
+    (tree.folder / "methods" / "toy.py").write_text(TOY)
+    (tree.folder / "results" / "table9_ldd.csv").unlink()
+    status, said = tree.snakemake("--config", TINY, "--", "results/table9_ldd.csv")
+    assert status == 0, said
+    (line,) = csv.DictReader((tree.folder / "results" / "table9_ldd.csv").open())
+    assert (line["run"].partition("-digits")[0], line["accuracy_verdict"]) == ("toy-spikformer-4-384", "not comparable at this scale")
+    metrics = json.loads((tree.folder / "runs" / line["run"] / "seed0" / "metrics.json").read_text())
+    assert (metrics["spec"]["params"], float(line["accuracy"])) == ({"weight": 3}, metrics["accuracy"])
+
+
 def test_a_failing_run_is_told_and_marked(tree):
     cell = tree.cell(TINY, method="direct", dataset="CIFAR10", backbone="vit-l-32")
     bad = ("--config", TINY, "device=cuda:99", "--", f"{cell['folder']}/metrics.json")
