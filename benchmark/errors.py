@@ -10,6 +10,7 @@ class UserError(Exception):
 def unknown(kind: str, name: str, known) -> UserError:
     """The error for a name that does not exist, with the names that come near it."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    spelled = {item.lower(): item for item in known}
+    near = [spelled[item] for item in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
     return UserError(f"unknown {kind} '{name}': {hint}")
