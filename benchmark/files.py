@@ -8,6 +8,8 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path, mode: str = "w"):
@@ -53,6 +55,24 @@ def lock(path: Path):
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def claim(folder: Path) -> None:
+    """Keep other workflows out of a working directory as long as this process lives. UserError while another one holds it.
+
+    The system drops the claim with the process, so a killed workflow leaves nothing that has to be removed by hand.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "workflow.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UserError(f"another workflow is running in {folder.resolve().parent}: wait for it, or stop it") from None
+    _claims.append(file)
+
+
+_claims: list = []
 
 
 def locked(path: Path) -> bool:

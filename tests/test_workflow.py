@@ -1,6 +1,7 @@
 """The workflow through Snakemake itself, in a copy of the tree: what it would run, what it runs, what it does not run again."""
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -263,3 +264,14 @@ def test_the_real_cifar10_trains_above_chance(tree):
     assert status == 0, said
     metrics = json.loads((tree.folder / student["folder"] / "metrics.json").read_text())
     assert metrics["data"] == "CIFAR10" and metrics["epochs"] == 2 and metrics["accuracy"] > 20
+
+
+def test_two_workflows_in_one_directory_are_kept_apart(tree):
+    claimed = tree.folder / ".snakemake" / "workflow.lock"
+    claimed.parent.mkdir(exist_ok=True)
+    with claimed.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        status, said = tree.snakemake("results/published.csv")
+        assert (status, "another workflow is running in" in said) == (2, True)
+    status, said = tree.snakemake("results/published.csv")  # the lock went with its holder
+    assert status == 0, said

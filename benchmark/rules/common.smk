@@ -8,6 +8,7 @@ sys.path.insert(0, workflow.basedir)
 
 from benchmark import cells, ledger, published
 from benchmark.errors import UserError
+from benchmark.files import claim
 from benchmark.settings import check_directory, settings
 
 
@@ -51,3 +52,7 @@ def upstream_weights(wildcards):
 def runs_of(wildcards):
     """Input of a table: the metrics of every run behind it."""
     return [str(folder / "metrics.json") for folder in told(ledger.runs, [wildcards.table], SETTINGS)]
+
+
+onstart:
+    told(claim, Path(".snakemake"))
