@@ -13,7 +13,7 @@ from benchmark.errors import UserError, unknown
 from benchmark.published import Number
 from benchmark.settings import Settings
 
-PROTOCOL = 1  # raise it when a change to shared code (training, operations, layers, neurons) changes results
+PROTOCOL = 2  # raise it when a change to shared code (training, operations, layers, neurons) changes results
 
 READINGS = {"at_epoch"}  # options that say where on a run's curve a number is read, not how it is trained
 
@@ -135,7 +135,7 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
         "protocol": PROTOCOL,
         "scale": settings.scale,
         "method": cell.method,
-        "params": parameters(of_method(cell), method.tables.get("params", {}), settings),
+        "params": parameters(of_method(cell), settings),
         "backbone": cell.backbone,
         "twin": settings.twin,
         "size": backbone.twin if settings.twin else backbone.size,
@@ -171,14 +171,17 @@ def of_method(cell: Cell) -> Cell:
     return replace(cell, options=tuple((key, value) for key, value in cell.options if key not in others))
 
 
-def parameters(cell: Cell, defaults: dict, settings: Settings) -> dict:
-    """The method's parameters: its defaults, then the config's, then what the row changes. UserError for an unknown one."""
+def parameters(cell: Cell, settings: Settings) -> dict:
+    """The method's parameters: its defaults (`params_for` a printed data set before the general ones), then the config's, then what
+    the row changes. UserError for an unknown one.
+    """
+    tables = catalogue.method(cell.method).tables
+    defaults = {**tables.get("params", {}), **tables.get("params_for", {}).get(cell.dataset, {})}
     chosen = {**settings.params.get(cell.method, {}), **dict(cell.options)}
     for key in chosen:
         if key not in defaults:
             raise UserError(f"method {cell.method}: {unknown('parameter', key, defaults)}")
     values = {**defaults, **chosen}
-    tables = catalogue.method(cell.method).tables
     for key, allowed in tables.get("choices", {}).items():
         if values[key] not in allowed:
             raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values[key]), map(str, allowed))}")

@@ -26,9 +26,12 @@ class Outputs:
 
 
 class Method:
-    """Base of all methods. `params` are the paper's values; `taps` asks for block outputs; `needs_teacher` for a teacher."""
+    """Base of all methods. `params` are the paper's values (`params_for` those of a printed data set, where they differ); `taps` asks
+    for block outputs; `needs_teacher` for a teacher.
+    """
 
     params: dict = {}
+    params_for: dict = {}
     taps = False
     needs_teacher = False
 

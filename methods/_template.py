@@ -27,6 +27,7 @@ class Template(Method):
 
     # The paper's values, as plain literals: they are read without running the file. Each becomes `self.<name>`; a table's row or the
     # configuration may replace it, and then only the cells of that row run again.
+    # `params_for = {"ImageNet": {"weight": 0.1}}` would be other values for a printed data set.
     params = {"weight": 0.5, "tau": 4.0, "token": "mean"}
     choices = {"token": ["mean", "last"]}  # what a word may be
     ranges = {"weight": [0.0, 1.0], "tau": [0.1, 100.0]}  # what a number may be, ends included

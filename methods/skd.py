@@ -1,6 +1,6 @@
 """Vanilla distillation of a spiking network from an artificial one: the average over time learns from labels and teacher.
 
-Paper: TSER, the baseline of its Tables 3 and 4 and of Figures 2 and 4.
+Paper: TSER, the baseline of its Tables 3 and 4 and of Figure 2.
 Equations: L = (1 - alpha) CE(mean_t Q_s(t), y) + alpha KL(Q_t || mean_t Q_s(t))   (7).
 Expected: TSER Table 3, ResNet-18 from ResNet-34, CIFAR100: 77.15.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table3_tser.csv

@@ -15,6 +15,7 @@ from benchmark import catalogue
 from benchmark.cells import Cell, parameters
 from benchmark.errors import UserError
 from benchmark.method import Method, Outputs, cross_entropy
+from benchmark.published import DATASETS
 from methods.direct import Direct
 from methods.ldd import LDD, Pooled, TemporalLayer
 
@@ -78,7 +79,7 @@ def test_docstring_names_paper_equations_numbers_and_command(path):
 @each_file
 def test_declared_without_importing_what_the_class_says(path):
     found, method = tables(path), class_of(path)
-    for name in ("params", "choices", "ranges", "taps", "needs_teacher"):
+    for name in ("params", "params_for", "choices", "ranges", "taps", "needs_teacher"):
         assert found.get(name, getattr(Method, name, {})) == getattr(method, name, {}), name
 
 
@@ -91,6 +92,8 @@ def test_every_parameter_is_read_and_limited(path):
     assert set(limited) <= set(found["params"])
     unlimited = {key for key, value in found["params"].items() if isinstance(value, (str, int, float)) and not isinstance(value, bool)}
     assert unlimited <= set(limited), "a number needs a range, a word its choices"
+    for dataset, values in found.get("params_for", {}).items():
+        assert dataset in DATASETS and values.keys() <= found["params"].keys()
 
 
 @each_file
@@ -145,7 +148,7 @@ def choose(monkeypatch, path, in_config=None, **options):
     """What the cells of a row with these options run with."""
     monkeypatch.setattr(catalogue, "method", lambda _: catalogue.declared(path))
     cell = Cell("paper", "table", path.stem, "backbone", None, "data", STEPS, tuple(options.items()))
-    return parameters(cell, tables(path)["params"], SimpleNamespace(params={path.stem: in_config or {}}))
+    return parameters(cell, SimpleNamespace(params={path.stem: in_config or {}}))
 
 
 def complaint(*arguments, **options):

@@ -21,6 +21,8 @@ from benchmark.errors import UserError
 from benchmark.files import lock, replacing
 from benchmark.settings import settings
 from benchmark.training import run as running
+from benchmark.training import teacher as teaching
+from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.loop import INTERRUPTED, Training
 from benchmark.training.run import run
@@ -95,7 +97,7 @@ def test_the_curve_has_every_epoch_and_metrics_its_last_and_best(whole):
     accuracies = [float(line["accuracy"]) for line in lines]
     assert [line["epoch"] for line in lines] == ["1", "2"] and all(float(line["loss_task"]) > 0 for line in lines)
     assert metrics["accuracy"] == accuracies[-1] and metrics["accuracy_best"] == max(accuracies) == accuracies[metrics["epoch_best"] - 1]
-    assert metrics["accuracy_counted"] == metrics["accuracy"]
+    assert metrics["accuracy_counted"] == metrics["accuracy"] and len(metrics["accuracy_by_step"]) == 2
     with (folder / "layers.csv").open() as file:
         layers = list(csv.DictReader(file))
     assert sum(float(line["dense"]) for line in layers if line["kind"] in ("conv", "linear", "product")) == metrics["macs_dense"]
@@ -103,7 +105,7 @@ def test_the_curve_has_every_epoch_and_metrics_its_last_and_best(whole):
 
 def test_the_best_epoch_is_not_always_the_last(tmp_path, monkeypatch):
     accuracies = iter([30.0, 20.0, 20.0])
-    monkeypatch.setattr("benchmark.training.loop.evaluate", lambda *_: next(accuracies))
+    monkeypatch.setattr("benchmark.training.loop.evaluate", lambda *_: (next(accuracies), []))
     metrics = go(resolved(), tmp_path)
     assert (metrics["accuracy"], metrics["accuracy_best"], metrics["epoch_best"]) == (20.0, 30.0, 1)
 
@@ -126,11 +128,11 @@ def stop_at(monkeypatch):
     def arrange(step, number=signal.SIGTERM):
         done, train_step = [], Training.train_step
 
-        def counting(self, images, target):
+        def counting(self, *batch):
             done.append(1)
             if len(done) == step:
                 os.kill(os.getpid(), number)
-            return train_step(self, images, target)
+            return train_step(self, *batch)
 
         monkeypatch.setattr(Training, "train_step", counting)
         return done
@@ -166,10 +168,10 @@ import os, signal, sys
 from benchmark.training.loop import Training
 from benchmark.__main__ import main
 step = Training.train_step
-def counting(self, images, target):
+def counting(self, *batch):
     if (self.epoch, self.step) == (1, 2):
         os.kill(os.getpid(), signal.Signals[sys.argv[1]])
-    return step(self, images, target)
+    return step(self, *batch)
 Training.train_step = counting
 sys.exit(main(["run", "--spec", sys.argv[2], "--seed", "0", "--out", sys.argv[3], "--device", "cpu"]))
 """
@@ -224,10 +226,10 @@ def stopped(whole, tmp_path, monkeypatch):
 
 
 def stopping(train_step):
-    def step(self, images, target):
+    def step(self, *batch):
         if (self.epoch, self.step) == (1, 2) and not hasattr(Training, "has_stopped"):
             os.kill(os.getpid(), signal.SIGTERM)
-        return train_step(self, images, target)
+        return train_step(self, *batch)
 
     return step
 
@@ -401,3 +403,55 @@ def test_damaged_teacher_weights_are_named(teacher, tmp_path):
 def test_a_device_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match="device 'cuda:99' is not there"):
         run(resolved().spec, 0, tmp_path, {}, ROOT / "data", "cuda:99", 1)
+
+
+# ---- teacher
+
+
+class Counting(torch.nn.Module):
+    """Answers with the mean of each image and says how many it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.asked = torch.nn.ModuleList([torch.nn.Identity()]), 0
+
+    def forward(self, images):
+        self.asked += len(images)
+        return self.blocks[0](images.mean((2, 3))[None])
+
+    def token(self, feature):
+        return 2 * feature
+
+
+@pytest.mark.parametrize(("taps", "augmentation", "limit", "asked"), [
+    (False, {}, 2**30, 128),
+    (True, {}, 2**30, 128),
+    (True, {}, 100, 384),
+    (False, {"crop": 1}, 2**30, 384),
+    (False, {"flip": 0.5}, 2**30, 384),
+    (False, {"mixup": 0.5}, 2**30, 384),
+])  # fmt: skip
+def test_a_teacher_is_asked_once_per_image_that_never_changes(taps, augmentation, limit, asked, monkeypatch):
+    monkeypatch.setattr(teaching, "LIMIT", limit)
+    recipe = {**resolved().spec["recipe"], "flip": 0.0, "mixup": 0.0, "randaugment": None, "crop": 0, **augmentation}
+    batches = Batches(digits.load("digits", None), recipe, 10, [3, 16, 16], torch.device("cpu"), 0)
+    module = Counting()
+    teacher = teaching.Teacher(module, taps, batches)
+    for epoch in range(3):
+        for images, _, chosen in batches.train(epoch):
+            answer = teacher(images, chosen)
+            assert torch.equal(answer.logits[0], images.mean((2, 3)))
+            assert not taps or torch.equal(answer.tokens[0], 2 * answer.features[0])
+    assert len(answer.tokens) == len(answer.features) == taps
+    # a first batch that outgrows the limit is asked twice
+    assert module.asked == asked + (32 if limit < 2**30 else 0)
+
+
+def test_a_teacher_of_which_some_images_are_new():
+    recipe = {**resolved().spec["recipe"], "flip": 0.0, "mixup": 0.0, "randaugment": None, "crop": 0}
+    batches = Batches(digits.load("digits", None), recipe, 10, [3, 16, 16], torch.device("cpu"), 0)
+    module, images = Counting(), batches.normalise(batches.data.train.images)
+    teacher = teaching.Teacher(module, False, batches)
+    for chosen in ([0, 1, 2], [2, 5, 0], [7]):
+        assert torch.equal(teacher(images[chosen], torch.tensor(chosen)).logits[0], images[chosen].mean((2, 3)))
+    assert module.asked == 5

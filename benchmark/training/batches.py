@@ -27,7 +27,10 @@ def seed_everything(seed: int, epoch: int, step: int) -> None:
 
 
 class Batches:
-    """Batches of one data set under one recipe; `train(epoch, start)` and `test()` yield (images, targets or labels)."""
+    """Batches of one data set under one recipe.
+
+    `train(epoch, start)` yields (images, targets, which training images they are), `test()` yields (images, labels).
+    """
 
     def __init__(self, data: Data, recipe: dict, classes: int, image: list, device: torch.device, seed: int):
         self.data, self.recipe, self.classes, self.image, self.device, self.seed = data, recipe, classes, image, device, seed
@@ -57,9 +60,18 @@ class Batches:
     def train(self, epoch: int, start: int = 0):
         """Batches start.. of one epoch in an order that follows from seed and epoch; the incomplete last one is dropped."""
         order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.source.count))
-        for step, (images, labels) in enumerate(self.source.train(order[start * self.size : self.steps * self.size], epoch), start):
+        order = order[start * self.size : self.steps * self.size]
+        chosen = order.view(-1, self.size)  # none left: split() would give an empty batch
+        for step, (images, labels) in enumerate(self.source.train(chosen, epoch), start):
             seed_everything(self.seed, epoch, step)
-            yield self.finish(self.source.augment(images), labels, epoch)
+            yield *self.finish(self.source.augment(images), labels, epoch), chosen[step - start]
+
+    @property
+    def fixed(self) -> bool:
+        """True if the recipe never changes an image, so that whatever is computed of it can be kept."""
+        recipe = self.recipe
+        changes = ("crop", "flip", "randaugment", "autoaugment", "cutout", "erasing", "mixup", "cutmix")
+        return not self.data.streams and not any(recipe[key] for key in changes)
 
     def finish(self, images, labels, epoch):
         """Normalise, erase, mix; labels become probabilities."""
@@ -98,7 +110,7 @@ class Resident:
         self.autoaugment = recipe["autoaugment"] and augment.AutoAugment(recipe["autoaugment"])
 
     def train(self, order, epoch):
-        for chosen in order.to(self.labels.device).view(-1, self.batches.size):  # none left: split() would give an empty batch
+        for chosen in order.to(self.labels.device):
             yield self.images[chosen], self.labels[chosen]
 
     def augment(self, images):
@@ -156,7 +168,7 @@ class Streamed:
         return DataLoader(seeded, self.batches.size, sampler=indices, num_workers=WORKERS, collate_fn=fast_collate, pin_memory=pin)
 
     def train(self, order, epoch):
-        for images, labels in self.loader("train", order.tolist(), epoch):
+        for images, labels in self.loader("train", order.flatten().tolist(), epoch):
             yield images, labels.to(self.batches.device)
 
     def augment(self, images):

@@ -15,6 +15,7 @@ from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.network import Tapped, reset
 from benchmark.training.optimiser import Precision, optimiser, schedule
+from benchmark.training.teacher import Teacher
 
 INTERRUPTED = 75  # exit status (EX_TEMPFAIL): stopped by a signal, the checkpoint is written, run again to go on
 
@@ -27,7 +28,7 @@ class Training:
         self.device = batches.device
         self.student = student.to(self.device, memory_format=torch.channels_last)
         self.parts = method.parts(student, teacher).to(self.device)
-        self.networks = Tapped(student, method.taps), teacher and Tapped(teacher, method.taps)
+        self.networks = Tapped(student, method.taps), teacher and Teacher(teacher, method.taps, batches)
         self.trained = nn.ModuleDict({"student": self.student, "parts": self.parts})
         self.optimizer = optimiser(self.recipe, self.trained)
         self.schedule = schedule(self.recipe, self.optimizer)
@@ -72,8 +73,8 @@ class Training:
         """The steps of this epoch that are left, from `self.step`."""
         self.trained.train()
         self.schedule.step(self.epoch)
-        for images, target in self.batches.train(self.epoch, self.step):
-            for term, value in self.train_step(images, target).items():
+        for images, target, chosen in self.batches.train(self.epoch, self.step):
+            for term, value in self.train_step(images, target, chosen).items():
                 self.sums[term] = self.sums.get(term, 0.0) + value
             self.step += 1
             self.images += len(images)
@@ -84,11 +85,11 @@ class Training:
                 print(f"stopped by {stop[0]} at epoch {self.epoch + 1}, step {self.step}: run again to go on", file=sys.stderr)
                 raise SystemExit(INTERRUPTED)
 
-    def train_step(self, images, target) -> dict:
+    def train_step(self, images, target, chosen) -> dict:
         """Forward, loss, backward, update; returns the loss terms as tensors on the device."""
         student, teacher = self.networks
         with self.precision.autocast():
-            answer = teacher_answer(teacher, images)
+            answer = teacher and teacher(images, chosen)
             terms = self.method.loss(student(images), answer, target, self.parts)
         self.precision.step(sum(terms.values()), self.optimizer, self.trained.parameters(), self.recipe["clip_grad"])
         reset(self.student)
@@ -100,7 +101,7 @@ class Training:
         if not all(value == value for value in losses.values()):
             raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
         rates = {"lr": self.optimizer.param_groups[0]["lr"]}
-        accuracy = evaluate(self.student, self.batches, self.precision)
+        accuracy, _ = evaluate(self.student, self.batches, self.precision)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.seconds = time.monotonic() - began
         self.curve.append({"epoch": self.epoch, **rates, **losses, "accuracy": accuracy, "seconds": round(self.seconds, 2)})
@@ -116,28 +117,25 @@ class Training:
         return tqdm(total=total, initial=done, desc=self.name, unit="step", disable=None, leave=False)
 
 
-def teacher_answer(teacher, images):
-    """The teacher's outputs without gradient, or None."""
-    if teacher is None:
-        return None
-    with torch.no_grad():
-        return teacher(images)
-
-
 @torch.no_grad()
-def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=None) -> float:
-    """Top-1 accuracy in percent on the whole test set, by the logits' mean over time; a counter is told how many images it saw."""
+def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=None) -> tuple[float, list[float]]:
+    """Top-1 accuracy in percent on the whole test set: by the logits' mean over time, and by each step's logits alone.
+
+    A counter is told how many images it saw.
+    """
     module.eval()
     right = total = 0
     for images, labels in batches.test():
         with precision.autocast():
-            logits = module(images)
+            logits = module(images).float()
         reset(module)
-        right += (logits.float().mean(0).argmax(1) == labels).sum()
+        answers = torch.cat([logits.mean(0, keepdim=True), logits]).argmax(2)
+        right += (answers == labels).sum(1)
         total += len(labels)
         if counter is not None:
             counter.seen(len(labels))
-    return 100 * float(right) / total
+    whole, *steps = (100 * right.double() / total).tolist()
+    return whole, steps
 
 
 @contextmanager

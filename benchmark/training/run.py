@@ -81,7 +81,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     """Accuracy of the last and the best epoch, operations and rates on the whole test set, and the paper-size structure."""
     counter = Counter()
     with counter.watching(training.student, spec["time_steps"]):
-        accuracy = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
+        accuracy, by_step = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
     curve = training.curve or [{"epoch": 0, "accuracy": accuracy}]
@@ -96,6 +96,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "epochs": training.epoch,
         "accuracy_by_epoch": [line["accuracy"] for line in training.curve],
         "accuracy_counted": accuracy,
+        "accuracy_by_step": by_step,
         "parameters": count_parameters(training.student),
         "macs_dense": energy.dense(records),
         "acs": exact["acs"],
