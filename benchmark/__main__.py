@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmark import ledger, published, tables
+from benchmark import figures, ledger, published, tables
 from benchmark.errors import UserError, unknown
 from benchmark.files import write_csv
 from benchmark.settings import check_directory, settings
@@ -31,10 +31,12 @@ def parser() -> argparse.ArgumentParser:
     status_ = commands.add_parser("status", help="which cells are done, running, missing or failed")
     status_.add_argument("table", nargs="*", help="tables (default: all with a recipe)")
     status_.set_defaults(command=status)
-    table_ = commands.add_parser("table", help="write a table from the runs that exist so far, the rest marked `not run`")
+    table_ = commands.add_parser("table", help="write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
     table_.set_defaults(command=table)
-    for command in (status_, table_):
+    claims_ = commands.add_parser("claims", help="whether the runs that exist so far support each `A beats B by x` of the papers")
+    claims_.set_defaults(command=claims)
+    for command in (status_, table_, claims_):
         command.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         command.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
@@ -49,6 +51,15 @@ def parser() -> argparse.ArgumentParser:
     run_.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
     run_.add_argument("--threads", type=int, default=1)
     run_.set_defaults(command=run)
+
+    surface_ = commands.add_parser("surface", help="the loss around a run's weights (called by the workflow)")
+    surface_.add_argument("--run", type=Path, required=True, help="folder of a finished run")
+    surface_.add_argument("--points", type=int, required=True, help="of each side of the grid")
+    surface_.add_argument("--images", type=int, required=True, help="training images that the loss is taken over")
+    surface_.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
+    surface_.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
+    surface_.add_argument("--threads", type=int, default=1)
+    surface_.set_defaults(command=surface)
 
     download_ = commands.add_parser("download", help="fetch a data set that torchvision can fetch, with its checksum")
     download_.add_argument("dataset")
@@ -105,11 +116,23 @@ def status(arguments) -> None:
 def table(arguments) -> None:
     """The table, under its own name once all runs are done, else as <table>.partial.csv: the workflow would take it for the whole."""
     chosen = chosen_settings(arguments.config)
-    root = home(arguments, chosen)
-    print(tables.write(arguments.table, chosen, root))
-    if any(run.state(root) != "done" for run in ledger.runs([arguments.table], chosen).values()):
+    root, name = home(arguments, chosen), arguments.table
+    print((figures if name in published.figures() else tables).write(name, chosen, root))
+    if any(run.state(root) != "done" for run in ledger.runs([name], chosen).values()):
         for suffix in (".csv", ".md", ".meta.json"):
-            (root / "results" / f"{arguments.table}{suffix}").replace(root / "results" / f"{arguments.table}.partial{suffix}")
+            if (made := root / "results" / f"{name}{suffix}").exists():
+                made.replace(root / "results" / f"{name}.partial{suffix}")
+
+
+def claims(arguments) -> None:
+    """The claims, as claims.partial while a run that decides one is not done."""
+    from benchmark import claims as claiming
+
+    chosen = chosen_settings(arguments.config)
+    root = home(arguments, chosen)
+    done = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
+    name = "claims" if done else "claims.partial"
+    print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
 
 
 def run(arguments) -> None:
@@ -127,10 +150,17 @@ def run(arguments) -> None:
 def spec_of(cell: str) -> dict:
     """The specification behind a cell's id; the id is its hash, so it is the very one that the workflow asked for."""
     chosen = settings(json.loads(os.environ.get("SPIKELEDGER_CONFIG", "{}")))
-    found = {run.resolved.id: run.resolved.spec for run in ledger.runs(list(published.tables()), chosen).values()}
+    found = {run.resolved.id: run.resolved.spec for run in ledger.runs([*published.tables(), *published.figures()], chosen).values()}
     if cell not in found:
         raise unknown("cell", cell, found)
     return found[cell]
+
+
+def surface(arguments) -> None:
+    from benchmark.training import surface as surrounding
+
+    a = arguments
+    surrounding.write(a.run, a.points, a.images, a.data_root, a.device, a.threads)
 
 
 def download(arguments) -> None:

@@ -1,6 +1,7 @@
 """The pins: every number that the papers print, one line each, read and checked. Never loads torch or pandas.
 
-`benchmark/papers/<paper>/table<k>.csv` holds the lines of one printed table; the table's name is `table<k>_<paper>`.
+`benchmark/papers/<paper>/table<k>.csv` holds the lines of one printed table; the table's name is `table<k>_<paper>`. A figure that is
+a table in disguise has `figure<k>.csv` with the same columns: `metric` is what is drawn, `value` empty where the text prints none of it.
 """
 
 import csv
@@ -37,6 +38,13 @@ METRICS = {  # name: what one unit of it is
     "mask_ratio_pct": "share of masked patches, %",
     "complexity_M": "operations by the paper's formula, 1e6",
 }
+DRAWN = {  # what a figure shows of its runs
+    "accuracy": "top-1 test accuracy by the value of an option, %",
+    "accuracy_step_mean": "top-1 test accuracy of each time step alone; printed: its mean over the steps, %",
+    "accuracy_step_spread": "the same; printed: best step less worst, percentage points",
+    "curve": "accuracy and loss by epoch",
+    "loss_surface": "loss around the trained weights in two random directions",
+}
 
 
 @dataclass(frozen=True)
@@ -69,37 +77,58 @@ class Number:
         return f"table{self.table}_{self.paper}"
 
 
+@dataclass(frozen=True)
+class Drawn(Number):
+    """One line of a figure; `table` is the figure's number."""
+
+    @property
+    def name(self) -> str:
+        return f"figure{self.table}_{self.paper}"
+
+
 COLUMNS = tuple(field.name for field in fields(Number))[2:]
 
 
 @cache
 def tables() -> dict[str, Path]:
     """Every pinned table by name, in the order of papers and table numbers: {'table1_ldd': path, ...}."""
-    files = sorted(PAPERS.glob("*/table*.csv"), key=lambda path: (path.parent.name, int(path.stem[5:])))
+    return _files("table")
+
+
+@cache
+def figures() -> dict[str, Path]:
+    """Every figure that runs can fill, by name: {'figure2_tser': path, ...}."""
+    return _files("figure")
+
+
+def _files(kind: str) -> dict[str, Path]:
+    files = sorted(PAPERS.glob(f"*/{kind}*.csv"), key=lambda path: (path.parent.name, int(path.stem.removeprefix(kind))))
     return {f"{path.stem}_{path.parent.name}": path for path in files}
 
 
 @cache
-def read(table: str) -> tuple[Number, ...]:
-    """The numbers of one table in printed order. UserError: no such table, or a pin file that breaks the schema."""
-    if table not in tables():
-        raise unknown("table", table, tables())
-    path = tables()[table]
+def read(name: str) -> tuple[Number, ...]:
+    """The numbers of one table, or the lines of one figure, in printed order. UserError: unknown, or a file that breaks the schema."""
+    kind, known = ("figure", figures()) if name.startswith("figure") else ("table", tables())
+    if name not in known:
+        raise unknown(kind, name, known)
+    path = known[name]
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise UserError(f"{path}: the header must be {','.join(COLUMNS)}")
-        paper, number = path.parent.name, int(path.stem[5:])
-        return tuple(_number(path, reader.line_num, paper, number, line) for line in reader)
+        return tuple(_number(path, reader.line_num, kind, line) for line in reader)
 
 
-def _number(path: Path, line_number: int, paper: str, table: int, line: dict) -> Number:
+def _number(path: Path, line_number: int, kind: str, line: dict) -> Number:
+    made, metrics = {"table": (Number, METRICS), "figure": (Drawn, DRAWN)}[kind]
     try:
-        number = Number(paper=paper, table=table, **{**line, "row": int(line["row"])})
-        number.number  # noqa: B018  (a value that is no number fails here)
+        number = made(paper=path.parent.name, table=int(path.stem.removeprefix(kind)), **{**line, "row": int(line["row"])})
+        if number.value or kind == "table":
+            number.number  # noqa: B018  (a value that is no number fails here)
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}:{line_number}: not a pin line ({error})") from None
-    for what, known in (("dataset", DATASETS), ("origin", ORIGINS), ("metric", METRICS)):
+    for what, known in (("dataset", DATASETS), ("origin", ORIGINS), ("metric", metrics)):
         if getattr(number, what) not in known:
             raise UserError(f"{path}:{line_number}: {unknown(what, getattr(number, what), known)}")
     return number

@@ -52,26 +52,61 @@ def build(table: str, settings: Settings, root: Path) -> list[dict]:
     entries = ledger.lines(table, settings)
     metrics = list(dict.fromkeys(number.metric for entry in entries for number in entry.numbers if number.metric != "accuracy_std"))
     rows = [row(entry, metrics, settings, root) for entry in entries]
-    return add_gains(entries, rows, settings) if "accuracy_gain" in metrics else rows
+    if "accuracy_gain" in metrics:
+        add_gains(entries, rows, settings)
+    add_passing(entries, rows, settings, root)
+    return rows
 
 
-def add_gains(entries: list[Line], rows: list[dict], settings: Settings) -> list[dict]:
+def add_gains(entries: list[Line], rows: list[dict], settings: Settings) -> None:
     """Obtained gains and their verdicts: points above the first row of the same data set, as the tables print them."""
     for entry, line in zip(entries, rows, strict=True):
-        base = next(other for other in rows if other["dataset"] == line["dataset"])
+        base = first_of(line["dataset"], rows)
         printed = [number for number in entry.numbers if number.metric == "accuracy_gain"]
         if printed and None not in (line["accuracy"], base["accuracy"]):
             gain = line["accuracy"] - base["accuracy"]
             line |= {"accuracy_gain": gain, "accuracy_gain_verdict": comparison.verdict(printed[0], gain, 0.0, settings.scale)}
-    return rows
+
+
+def add_passing(entries: list[Line], rows: list[dict], settings: Settings, root: Path) -> None:
+    """For option `at_epoch`, which says when a row passes the table's first one: the epoch at which our runs pass its best accuracy."""
+    for entry, line in zip(entries, rows, strict=True):
+        printed = [number for number in entry.numbers if number.metric == "epoch"]
+        best = first_of(line["dataset"], rows).get("accuracy_best")
+        if "at_epoch" in parse_options(entry.first.options) and printed and line["n_seeds"] and best is not None:
+            epoch = mean_of(
+                lambda m, best=best: passing(m["accuracy_by_epoch"], best), [m for run in entry.runs if (m := run.metrics(root))]
+            )
+            line |= {"epoch": epoch, "epoch_verdict": comparison.verdict(printed[0], epoch, 0.0, settings.scale)}
+
+
+def passing(accuracies: list[float], best: float) -> int | None:
+    """The first epoch, counted from 1, that is better than `best`; None if none is."""
+    return next((epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy > best), None)
+
+
+def first_of(dataset: str, rows: list[dict]) -> dict:
+    """The table's first row of this data set, which the others are compared with."""
+    return next(row for row in rows if row["dataset"] == dataset)
 
 
 def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict:
     """One line: what was printed, what came out, whether they agree."""
     states = [run.state(root) for run in entry.runs]
     done = [found for found in (run.metrics(root) for run in entry.runs) if found]
+    line = described(entry, settings, root)
+    for metric in metrics:
+        line |= compared(entry, metric, done, states, settings)
+    line |= {key: mean_of(value, done) for key, value in MEASURED.items() if key not in line}
+    line["checks"] = checked(done)
+    run = entry.runs[0].folder.parent.name if entry.runs else ""
+    return {**line, "origin": entry.first.origin, "source": entry.first.source, "run": run}
+
+
+def described(entry: Line, settings: Settings, root: Path) -> dict:
+    """What a line of a table or figure is of: as printed, and what it ran on."""
     first = entry.first
-    line = {
+    return {
         "row": first.row,
         "group": first.group,
         "method": first.method,
@@ -82,14 +117,8 @@ def row(entry: Line, metrics: list[str], settings: Settings, root: Path) -> dict
         "scale": settings.scale,
         "data": entry.resolved.spec["data"] if entry.resolved else "",
         "model": ("twin" if entry.resolved.spec["twin"] else "paper size") if entry.resolved else "",
-        "n_seeds": len(done),
+        "n_seeds": sum(run.state(root) == "done" for run in entry.runs),
     }
-    for metric in metrics:
-        line |= compared(entry, metric, done, states, settings)
-    line |= {key: mean_of(value, done) for key, value in MEASURED.items() if key not in line}
-    line["checks"] = checked(done)
-    run = entry.runs[0].folder.parent.name if entry.runs else ""
-    return {**line, "origin": first.origin, "source": first.source, "run": run}
 
 
 def compared(entry: Line, metric: str, done: list[dict], states: list[str], settings: Settings) -> dict:
@@ -110,11 +139,16 @@ def compared(entry: Line, metric: str, done: list[dict], states: list[str], sett
 
 def judged(entry: Line, number, value: float | None, spread: float | None, states: list[str], settings: Settings) -> str:
     """The verdict of one number, the state of its runs taken in."""
+    if entry.lacking or (value is None and "done" not in states):
+        return unfinished(entry, states)
+    return comparison.verdict(number, value, spread or 0.0, settings.scale)
+
+
+def unfinished(entry: Line, states: list[str]) -> str:
+    """Why a line without a finished run has no value."""
     if entry.lacking:
         return "not implemented"
-    if value is None and "done" not in states:
-        return "failed" if "failed" in states else "not run" if states else "missing"
-    return comparison.verdict(number, value, spread or 0.0, settings.scale)
+    return "failed" if "failed" in states else "not run" if states else "missing"
 
 
 def value_of(metric: str, done: list[dict], first: Number) -> tuple[float | None, float | None]:

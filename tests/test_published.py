@@ -153,7 +153,7 @@ def test_nothing_is_pinned_twice():
     assert {key[:3] for key, count in seen.items() if count > 1} == {("table1_tser", 10, "Teacher ANN"), ("table1_tser", 11, "Teacher ANN")}
 
 
-FILES = sorted([*published.tables().values(), *published.PAPERS.glob("*/claims.csv")])
+FILES = sorted([*published.tables().values(), *published.figures().values(), *published.PAPERS.glob("*/claims.csv")])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -169,7 +169,7 @@ def test_no_silent_edit():
     changed = sorted(name for name in found.keys() | listed.keys() if found.get(name) != listed.get(name))
     assert not changed, (
         f"{', '.join(changed)}: not the reviewed content. Compare each changed line with the paper (source and line name the place), "
-        "then update in the same commit: cd benchmark/papers && sha256sum */table*.csv */claims.csv > checksums.txt"
+        "then update in the same commit: cd benchmark/papers && sha256sum */table*.csv */figure*.csv */claims.csv > checksums.txt"
     )
 
 

@@ -99,11 +99,17 @@ def test_every_table_can_be_asked_for(shared):
     names = published.tables()
     jobs = shared.jobs(*(f"results/{table}.csv" for table in names), "results/audit.csv", "results/published.csv", "results/coverage.csv")
     assert jobs["table"] == len(names) == 21 and jobs["audit"] == jobs["published"] == jobs["coverage"] == 1
-    assert shared.jobs("--config", "seeds=2", "--", TABLE) == {"table": 1, "train": 36, "train_upstream": 3}
+    assert shared.jobs("--config", "seeds=2", "--", TABLE) == {"table": 1, "train": 32, "train_upstream": 7}
+
+
+def test_figures_and_claims_can_be_asked_for(shared):
+    figures = [f"results/{name}.csv" for name in published.figures()]
+    jobs = shared.jobs(*figures, "results/claims.csv")
+    assert jobs["figure"] == len(figures) == 5 and jobs["surface"] == 2 and jobs["claims"] == 1
 
 
 def test_the_default_is_the_first_table(shared):
-    assert shared.jobs() == {"all": 1, "table": 1, "train": 18, "train_upstream": 3}
+    assert shared.jobs() == {"all": 1, "table": 1, "train": 16, "train_upstream": 5}
 
 
 @pytest.mark.parametrize("scale", ["paper", "reduced"])
@@ -117,6 +123,7 @@ def test_a_profile_runs_the_same_cells_in_its_own_directory(scale, shared):
     [
         (["results/table1_lld.csv"], "unknown table 'table1_lld': did you mean table1_ldd"),
         (["results/tabel1_ldd.csv"], "unknown table 'tabel1_ldd': did you mean table1_ldd"),
+        (["results/figure2_tsre.csv"], "unknown figure 'figure2_tsre': did you mean figure2_tser"),
         (["--config", "scale=paper", "--", TABLE], "scale=paper does not belong in this directory"),
         (["--config", "sede=1", "--", TABLE], "unknown key 'sede': did you mean seeds"),
         (["--config", "data={CIFAR10: digit}", "--", TABLE], "unknown data set 'digit': did you mean digits"),
@@ -164,7 +171,7 @@ def test_one_cell_from_end_to_end_and_nothing_twice(tree):
     assert sum(line.startswith("done ") for line in said) == 2 and "2 done, 0 running, 0 failed, 19 missing" in said[-1]
 
     # what was written from part of the runs is not taken for the table
-    assert tree.jobs("--config", TINY, "--", TABLE) == {"table": 1, "train": 17, "train_upstream": 2}
+    assert tree.jobs("--config", TINY, "--", TABLE) == {"table": 1, "train": 16, "train_upstream": 3}
 
 
 def test_an_edited_recipe_value_reruns_its_cells_alone(tree):
@@ -180,7 +187,7 @@ def test_an_edited_recipe_value_reruns_its_cells_alone(tree):
     assert tree.jobs(TABLE) == {"table": 1}
     method = tree.folder / "methods/ldd.py"
     method.write_text(method.read_text() + "\nCHANGED = True\n")
-    assert tree.jobs(TABLE) == {"table": 1, "train": 9}
+    assert tree.jobs(TABLE) == {"table": 1, "train": 8, "train_upstream": 1}
 
 
 TOY = '''"""Cross-entropy twice over.

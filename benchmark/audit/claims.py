@@ -130,13 +130,23 @@ def _fits(pin, word: str) -> bool:
 
 def evaluate(relation: str, paper: str):
     """(Verdict, pins used). UserError: a relation outside the language above."""
-    values, pins = {}, []
+    tree, values = parse(relation, paper)
+    try:
+        verdict = _verdict(tree, values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"no relation: {relation} ({error})") from None
+    return verdict, [item[2] for item in values.values() if isinstance(item, tuple) and item[2]]
+
+
+def parse(relation: str, paper: str):
+    """(syntax tree, name in it -> (interval, digits behind the point, pin or None) or text). UserError: no expression, no such pin."""
+    values = {}
 
     def keep(match):
         words, text, count, digits = match.groups()
         if words is not None:
-            pins.append(find(words, paper))
-            item = (printed(pins[-1].value), decimals(pins[-1].value), pins[-1])
+            pin = find(words, paper)
+            item = (printed(pin.value), decimals(pin.value), pin)
         elif text:
             item = text.strip('"')
         elif count:
@@ -148,10 +158,59 @@ def evaluate(relation: str, paper: str):
 
     code = TOKEN.sub(keep, relation)
     try:
-        verdict = _verdict(ast.parse(code.strip(), mode="eval").body, values)
-    except (SyntaxError, KeyError, TypeError, AttributeError) as error:
+        return ast.parse(code.strip(), mode="eval").body, values
+    except SyntaxError as error:
         raise UserError(f"no relation: {relation} ({error})") from None
-    return verdict, pins
+
+
+def ahead(relation: str, paper: str) -> list[tuple]:
+    """(A, B, x) for every two pins of which the relation says that A is above B; x is by how much in the sentence's digits, or empty.
+
+    It says so by  x == [A] - [B]  [A] > [B]  [B] < [A]  [A] - [B] > exact(0)  with max(..) in the place of B, min(..) in that of the
+    whole left side, and "and" between them. Under "or" stand readings of which one may be meant, so they say nothing here.
+    """
+    return _ahead(*parse(relation, paper))
+
+
+def _ahead(node, values) -> list[tuple]:
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+        return [pair for part in node.values for pair in _ahead(part, values)]
+    if not isinstance(node, ast.Compare):
+        return []
+    left, right, kind = node.left, node.comparators[0], type(node.ops[0])
+    if kind is ast.Eq:
+        return _lead(right, values, left)
+    if kind not in (ast.Gt, ast.Lt):
+        return []
+    above, below = (left, right) if kind is ast.Gt else (right, left)
+    named = isinstance(below, ast.Name) and not _pin(below, values)  # a number of the sentence
+    return [pair for item in _items(above, "min") for pair in (_lead(item, values) if named else _pairs(item, below, values))]
+
+
+def _lead(node, values, amount=None) -> list[tuple]:
+    """The pairs of a difference [A] - [B] or [A] - max([B], [C]); `amount` is the lead over the largest."""
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)):
+        return []
+    interval, places, _ = values.get(getattr(amount, "id", ""), (None, 0, None))
+    pairs = _pairs(node.left, node.right, values)
+    most = max((b.number for _, b, _ in pairs), default=None)
+    return [(a, b, f"{float(interval.value):.{places}f}" if interval and b.number == most else "") for a, b, _ in pairs]
+
+
+def _pairs(above, below, values) -> list[tuple]:
+    """One pin with each pin below it; none where a side is no pin."""
+    pins = [_pin(above, values), *(_pin(item, values) for item in _items(below, "max"))]
+    return [(pins[0], pin, "") for pin in pins[1:]] if all(pins) else []
+
+
+def _items(node, name: str) -> list:
+    """What stands between the brackets of `name(..)`, or the node alone."""
+    return node.args if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name else [node]
+
+
+def _pin(node, values):
+    item = values.get(getattr(node, "id", ""))
+    return item[2] if isinstance(item, tuple) else None
 
 
 def _verdict(node, values) -> Verdict:

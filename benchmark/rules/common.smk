@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from benchmark import cells, ledger, published
+from benchmark import cells, figures, ledger, published
 from benchmark.errors import UserError
 from benchmark.files import claim
 from benchmark.settings import check_directory, settings
@@ -23,9 +23,10 @@ def told(function, *arguments):
 
 SETTINGS = told(settings, dict(config))
 told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
-RUNS = told(ledger.runs, list(published.tables()), SETTINGS)
+RUNS = told(ledger.runs, [*published.tables(), *published.figures()], SETTINGS)
 CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
-UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream}
+SURFACES = told(figures.surfaces, list(published.figures()), SETTINGS)
+UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES  # whose weights something reads
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
 
 # What must not count for a re-run reaches the commands as environment: where the repository and the data lie, and the device.
@@ -52,6 +53,11 @@ def upstream_weights(wildcards):
 def runs_of(wildcards):
     """Input of a table: the metrics of every run behind it."""
     return [str(folder / "metrics.json") for folder in told(ledger.runs, [wildcards.table], SETTINGS)]
+
+
+def points_of(wildcards):
+    """Input of a figure: what its runs measured, curves and surfaces included."""
+    return [str(path) for path in told(figures.inputs, wildcards.figure, SETTINGS)]
 
 
 onstart:

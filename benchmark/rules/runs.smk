@@ -36,3 +36,27 @@ use rule train as train_upstream with:
     wildcard_constraints:
         cell=one_of(UPSTREAM),
         seed=r"\d+",
+
+
+rule surface:
+    input:
+        metrics="runs/{cell}/seed{seed}/metrics.json",
+        weights="runs/{cell}/seed{seed}/weights.pt",
+    output:
+        "runs/{cell}/seed{seed}/surface.csv",
+    log:
+        "logs/{cell}/seed{seed}.surface.log",
+    wildcard_constraints:
+        cell=one_of(SURFACES),
+        seed=r"\d+",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0 if SETTINGS.scale == "smoke" else 1,
+    params:
+        points=11 if SETTINGS.scale == "smoke" else 41,
+        images=256 if SETTINGS.scale == "smoke" else 4096,
+    shell:
+        "python -m benchmark surface --run $(dirname {input.metrics:q}) --points {params.points} --images {params.images}"
+        " --threads {threads} 2> {log:q}"

@@ -1,4 +1,5 @@
-# Tables, the joined pins and the audit: rules that never load torch.
+# Tables, figures, claims, the joined pins and the audit: rules that never load torch.
+from benchmark import claims as claiming
 
 
 rule table:
@@ -11,7 +12,7 @@ rule table:
     log:
         "logs/{table}.log",
     wildcard_constraints:
-        table=r"(?!(?:published|audit|coverage|structure)\.)[^/.]+",  # any other name, so that a misspelt one is told its neighbours
+        table=r"(?!(?:published|audit|coverage|structure|claims)\.|figure)[^/.]+",  # any other name, so that a misspelt one is told its neighbours
     localrule: True
     conda:
         "../../envs/environment.yaml"
@@ -20,6 +21,44 @@ rule table:
         config=CONFIG,
     shell:
         "python -m benchmark table {wildcards.table} --directory . --config {params.config:q} 2> {log:q}"
+
+
+rule figure:
+    input:
+        points_of,
+    output:
+        csv="results/{figure}.csv",
+        meta="results/{figure}.meta.json",
+    log:
+        "logs/{figure}.log",
+    wildcard_constraints:
+        figure="figure[^/.]*",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        pins=lambda wildcards: cells.digest(repr(told(published.read, wildcards.figure))),
+        config=CONFIG,
+    shell:
+        "python -m benchmark table {wildcards.figure} --directory . --config {params.config:q} 2> {log:q}"
+
+
+rule claims:
+    input:
+        lambda wildcards: [str(folder / "metrics.json") for folder in told(claiming.runs, SETTINGS)],
+    output:
+        csv="results/claims.csv",
+        md="results/claims.md",
+    log:
+        "logs/claims.log",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        claims=lambda wildcards: cells.digest(repr([claiming.described(claim) for claim in told(claiming.claims, SETTINGS)])),
+        config=CONFIG,
+    shell:
+        "python -m benchmark claims --directory . --config {params.config:q} 2> {log:q}"
 
 
 rule published:

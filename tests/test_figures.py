@@ -1,0 +1,189 @@
+"""Figures as CSV: their pins, what is drawn of made-up runs, and the loss around a network whose loss is known."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark import figures, ledger, published
+from benchmark.catalogue import ROOT
+from benchmark.errors import UserError
+from benchmark.settings import settings
+from benchmark.training import surface
+
+NAMES = ["figure5_idsnn", "figure4_ldd", "figure2_tser", "figure3_tser", "figure4_tser"]
+
+
+def entries(name, **chosen):
+    return ledger.lines(name, settings(chosen))
+
+
+def test_the_figures_that_are_tables_in_disguise():
+    assert list(published.figures()) == NAMES and not set(NAMES) & set(published.tables())
+    assert [number.name for number in published.read("figure3_tser")] == ["figure3_tser"] * 6
+    with pytest.raises(UserError, match="unknown figure 'figure3_tsr': did you mean figure3_tser"):
+        published.read("figure3_tsr")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", ["smoke", "reduced", "paper"])
+def test_every_line_of_a_figure_can_run(name, scale):
+    lines = entries(name, scale=scale)
+    assert all(line.resolved and not line.lacking and line.first.metric in figures.POINTS for line in lines)
+    assert len({line.resolved.id for line in lines}) == len(lines), "two lines draw the same run"
+
+
+def test_a_sweep_shares_the_cell_of_the_default_with_its_table():
+    whole = {line.resolved.id for line in entries("table3_tser")}
+    for name, default in (("figure3_tser", "lam=0.01"), ("figure4_tser", "temperature=5.0")):
+        assert [line.first.options for line in entries(name) if line.resolved.id in whole] == [default]
+
+
+def test_the_surface_is_of_its_own_printed_recipe():
+    for line in entries("figure4_ldd", scale="paper"):
+        recipe = line.resolved.spec["recipe"]
+        assert (recipe["epochs"], recipe["batch_size"], recipe["lr"], recipe["weight_decay"]) == (150, 128, 1e-3, 1e-3)
+    assert figures.surfaces(NAMES, settings()) == {line.resolved.id for line in entries("figure4_ldd")}
+    assert {path.name for path in figures.inputs("figure4_ldd", settings())} == {"metrics.json", "surface.csv"}
+
+
+# ---- what is drawn
+
+
+def pretend(root, run, metrics=None, **files):
+    """A finished run of these metrics and CSV files."""
+    folder = root / run.folder
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps({"accuracy": 0.0, "accuracy_best": 0.0, **(metrics or {})}))
+    for name, lines in files.items():
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(lines[0]))
+            writer.writeheader()
+            writer.writerows(lines)
+
+
+def test_each_step_its_mean_and_its_spread_beside_the_printed(tmp_path):
+    chosen = settings({"scale": "paper", "seeds": 2})
+    line = ledger.lines("figure2_tser", chosen)[1]
+    for run, steps, whole in zip(line.runs, ([74, 75, 76, 75], [70, 71, 72, 71]), (78.0, 76.0), strict=True):
+        pretend(tmp_path, run, {"accuracy_by_step": steps, "accuracy": whole})
+    points = figures.drawn(line, chosen, tmp_path)
+    assert [point["step"] for point in points] == [1, 2, 3, 4, "mean", "spread", "all"]
+    assert [point["accuracy"] for point in points] == [72, 73, 74, 73, 73, 2, 77]
+    assert points[0]["accuracy_std"] == pytest.approx(8**0.5, abs=1e-5) and points[5]["accuracy_std"] == 0
+    mean, spread = points[4], points[5]
+    assert (mean["published"], mean["verdict"]) == ("74.67", "match")  # 2 x 2.83 over our seeds
+    assert (spread["published"], spread["verdict"]) == ("0.98", "worse")  # a wider spread is none of the good
+    assert "published" not in points[6]
+
+
+def test_smoke_says_that_it_is_not_comparable(tmp_path):
+    chosen = settings()
+    line = ledger.lines("figure2_tser", chosen)[2]
+    pretend(tmp_path, line.runs[0], {"accuracy_by_step": [1.0] * 4})
+    assert {point["verdict"] for point in figures.drawn(line, chosen, tmp_path) if point.get("published")} == {
+        "not comparable at this scale"
+    }
+
+
+def test_a_sweep_has_the_option_as_a_column(tmp_path):
+    chosen = settings()
+    for line in ledger.lines("figure3_tser", chosen)[:2]:
+        pretend(tmp_path, line.runs[0], {"accuracy": 50.0, "accuracy_best": 60.0})
+    points = figures.build("figure3_tser", chosen, tmp_path)
+    assert [(point["lam"], point["accuracy"], point["accuracy_best"]) for point in points[:2]] == [
+        (0.0001, 50.0, 60.0),
+        (0.001, 50.0, 60.0),
+    ]
+    assert [point["verdict"] for point in points[2:]] == ["not run"] * 4 and not any("lam" in point for point in points[2:])
+
+
+def test_a_curve_has_every_epoch_and_both_losses(tmp_path):
+    chosen = settings()
+    line = ledger.lines("figure5_idsnn", chosen)[1]
+    epochs = [{"epoch": e, "accuracy": 10 * e, "loss_task": 2.0 / e, "loss_teacher": 1.0} for e in (1, 2)]
+    pretend(tmp_path, line.runs[0], curve=epochs)
+    points = figures.drawn(line, chosen, tmp_path)
+    drawn = [(point["epoch"], point["accuracy"], point["loss_labels"], point["loss"]) for point in points]
+    assert drawn == [("1", 10.0, 2.0, 3.0), ("2", 20.0, 1.0, 2.0)]
+
+
+def grid(height, side=5):
+    steps = torch.linspace(-1, 1, side).tolist()
+    return [{"a": a, "b": b, "loss": height(a, b)} for a in steps for b in steps]
+
+
+def test_roughness_is_none_for_a_plane_and_does_not_depend_on_height():
+    def bowl(a, b):
+        return a * a + b * b
+
+    assert figures.roughness(grid(lambda a, b: 3 * a - b)) == pytest.approx(0, abs=1e-9)
+    # second differences are 2 x 0.5^2 everywhere, the range is 2
+    assert figures.roughness(grid(bowl)) == pytest.approx(0.25)
+    assert figures.roughness(grid(lambda a, b: 7 * bowl(a, b) + 3)) == pytest.approx(0.25)
+
+
+def test_a_surface_ends_with_its_roughness(tmp_path):
+    chosen = settings()
+    line = ledger.lines("figure4_ldd", chosen)[0]
+    pretend(tmp_path, line.runs[0], surface=grid(lambda a, b: a * a + b * b))
+    points = figures.drawn(line, chosen, tmp_path)
+    assert len(points) == 26 and points[-1]["roughness"] == pytest.approx(0.25) and "roughness" not in points[0]
+    assert (points[0]["a"], points[0]["b"], points[0]["loss"]) == ("-1.0", "-1.0", 2.0)
+
+
+def test_a_figure_is_partial_while_runs_are_missing_and_loads_no_torch(tmp_path):
+    code = "import sys; from benchmark.__main__ import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    words = [sys.executable, "-c", code, "table", "figure3_tser", "--directory", str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["figure3_tser: 6 points of 6 curves at scale smoke", "False"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["figure3_tser.partial.csv", "figure3_tser.partial.meta.json"]
+
+
+# ---- the loss around the weights
+
+
+class Plain(nn.Module):
+    """Logits of one step, by a linear layer and a batch normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(6, 3), nn.BatchNorm1d(3)
+
+    def forward(self, images):
+        return self.norm(self.linear(images.flatten(1)))[None]
+
+
+def shown():
+    draw = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(20, 1, 2, 3, generator=draw), torch.arange(20) % 3
+    return list(zip(images.split(8), nn.functional.one_hot(labels, 3).float().split(8), strict=True))
+
+
+def test_the_middle_is_the_loss_itself_and_the_weights_are_put_back():
+    torch.manual_seed(0)
+    module = Plain().eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    lines = surface.surface(module, shown(), 5)
+    images, targets = (torch.cat(parts) for parts in zip(*shown(), strict=True))
+    assert lines[12] == {"a": 0.0, "b": 0.0, "loss": pytest.approx(nn.functional.cross_entropy(module(images)[0], targets).item())}
+    assert len(lines) == 25 and len({line["loss"] for line in lines}) == 25
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+def test_a_filter_of_a_direction_is_as_long_as_the_weights_own():
+    weights = [torch.randn(4, 3, 3, 3), torch.randn(5, 4), torch.zeros(2, 4), torch.randn(7)]
+    convolution, linear, zero, bias = surface.direction(weights, 1)
+    assert convolution.flatten(1).norm(dim=1).allclose(weights[0].flatten(1).norm(dim=1))
+    assert linear.norm(dim=1).allclose(weights[1].norm(dim=1)) and not zero.any() and not bias.any()
+    other = surface.direction(weights, 2)[0].flatten()
+    assert abs(float(torch.nn.functional.cosine_similarity(convolution.flatten(), other, dim=0))) < 0.5
+
+
+def test_a_grid_without_a_middle_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--points 4: the grid needs an odd number"):
+        surface.write(tmp_path, 4, 10, tmp_path, "cpu", 1)
