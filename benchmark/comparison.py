@@ -24,7 +24,19 @@ VERDICTS = {
 GOOD_SIDE = {  # +1: more is better, -1: less is
     **dict.fromkeys(("accuracy", "accuracy_ann", "accuracy_gain", "accuracy_step_mean", "speedup"), 1),
     **dict.fromkeys(
-        ("ops_G", "ops_M", "macs_M", "acs_M", "power_mJ", "energy_mJ", "energy_uJ", "energy_ratio", "training_time_s", "training_time_h", "accuracy_step_spread"),
+        (
+            "ops_G",
+            "ops_M",
+            "macs_M",
+            "acs_M",
+            "power_mJ",
+            "energy_mJ",
+            "energy_uJ",
+            "energy_ratio",
+            "training_time_s",
+            "training_time_h",
+            "accuracy_step_spread",
+        ),
         -1,
     ),
 }

@@ -14,8 +14,8 @@ import torch
 from numba.extending import overload
 from spikingjelly.activation_based import neuron, surrogate
 
-SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}
-KERNEL_SURROGATES = {surrogate.Sigmoid: 0, surrogate.ATan: 1}
+SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan, "rect": surrogate.Rect}
+KERNEL_SURROGATES = {surrogate.Sigmoid: 0, surrogate.ATan: 1, surrogate.Rect: 2}
 BLOCK = 4096  # elements whose membrane stays in the first-level cache over all T steps
 
 
@@ -24,7 +24,7 @@ def lif(*, tau, v_threshold, v_reset, detach_reset, decay_input, surrogate, alph
 
     tau: membrane time constant in steps (> 1). v_threshold, v_reset: membrane units; v_reset None subtracts the threshold instead.
     detach_reset: no gradient through the reset. decay_input: the input is divided by tau as well (spikingjelly's eq. 1).
-    surrogate, alpha: gradient of the step function, `sigmoid` or `atan`, and its slope.
+    surrogate, alpha: gradient of the step function, `sigmoid` or `atan` and its slope, or `rect` and its height (width 1 / alpha).
     """
     return LIF(
         tau=float(tau),
@@ -232,17 +232,21 @@ def _tanh(x):
 
 @numba.njit(cache=True, error_model="numpy", fastmath=True)
 def _surrogate(h, g, threshold, kind, alpha):
-    """Surrogate gradient at h into g: sigmoid alpha/4 (1 - tanh^2(alpha x / 2)), or arc tangent."""
+    """Surrogate gradient at h into g: sigmoid alpha/4 (1 - tanh^2(alpha x / 2)), arc tangent, or alpha inside |x| < 1 / (2 alpha)."""
     threshold, half, quarter = np.float32(threshold), np.float32(alpha / 2), np.float32(alpha / 4)
     one, slope = np.float32(1), np.float32(math.pi / 2 * alpha)
+    height, edge = np.float32(alpha), np.float32(0.5 / alpha)
     if kind == 0:
         for i in range(h.size):
             y = _tanh(half * (h[i] - threshold))
             g[i] = quarter * (one - y * y)
-    else:
+    elif kind == 1:
         for i in range(h.size):
             y = slope * (h[i] - threshold)
             g[i] = half / (one + y * y)
+    else:
+        for i in range(h.size):
+            g[i] = height if abs(h[i] - threshold) < edge else np.float32(0)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "arcp"})

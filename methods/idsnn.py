@@ -15,8 +15,8 @@ What the paper leaves open, and how it is read here (each a switch; "code" is th
                as the code does, 1 copies them.
 `init` and `kd` switch the two modules (Table 3). Equation 7 prints the arguments of the KL student first; the code has teacher to student.
 Algorithm 1 says Poisson encoder; the code repeats the image, and so do we. The code starts from a second, separately trained ResNet-34;
-here the one teacher serves both. The code's neuron (decay 0.25, threshold 0.5, rectangular surrogate) and its stem's padding of 3 are
-not used: students are the same spiking ResNet as in the other tables.
+here the one teacher serves both. Students are the code's own spiking ResNet (backbones/idsnn_resnet.py): decay 0.25, threshold 0.5,
+rectangular surrogate, a stem that pads by 3. What is left of the differences: a neuron fires at the threshold, not only above it.
 """
 
 import torch

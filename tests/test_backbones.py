@@ -205,6 +205,20 @@ def test_vggsnn_has_the_official_parameters_on_48x48():
     assert count_parameters(model) == 9_271_498
 
 
+# ---- what one family has alone
+
+
+def test_idsnns_maps_and_the_start_of_its_normalisation():
+    with torch.device("meta"):
+        model, sides = build("idsnn-resnet-18", "cifar", catalogue.backbone("idsnn-resnet-18").size, image=PAPER["cifar"]), []
+        for module in (model.stem, *model.blocks[1::2]):  # the last block of each stage
+            module.register_forward_hook(lambda _, __, output: sides.append(output.shape[-2:]))
+        run(model, torch.empty(1, *PAPER["cifar"]))
+    assert sides == [(side, side) for side in (36, 36, 18, 9, 5)]
+    norms = [module for module in build("idsnn-resnet-18", "cifar").modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms and all((norm.weight == 0.5).all() and not norm.bias.any() for norm in norms)
+
+
 # ---- values, computed when the networks were equal to the official ones (max logit difference under 2e-6 with the same weights)
 
 CHECKSUMS = {  # of twins; `checksum` gives the number for a changed twin
@@ -214,6 +228,7 @@ CHECKSUMS = {  # of twins; `checksum` gives the number for a changed twin
     "ann-transformer-4-384:cifar": 3.9343483440444587,
     "ann-vgg-11:cifar": 0.9523308694162905,
     "eva-g-14:imagenet": 4.579466754703092,
+    "idsnn-resnet-18:cifar": -1.0494041538942946,
     "meta-spikeformer-4-384:cifar": 5.282179656752016,
     "meta-spikeformer-4-384:imagenet": 4.087446660637748,
     "resnet-18:cifar": -2.2889240590204456,

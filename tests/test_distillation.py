@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark import cells, ledger, published
-from benchmark.backbones import ann_resnet, resnet
+from benchmark.backbones import ann_resnet, idsnn_resnet, resnet
 from benchmark.cells import Cell
 from benchmark.errors import UserError
 from benchmark.method import Outputs, distance, divergence, entropy, label_loss, log_probabilities, stage_ends
@@ -305,7 +305,6 @@ def test_idsnns_loss_is_what_the_loops_say(params, weight):
 
 # ---- on real networks
 
-LAYOUT = resnet.LAYOUTS["cifar"]
 R18 = {"stem": 4, "widths": [4, 8, 12, 16], "depths": [2, 2, 2, 2], "hidden": 0}
 R34 = {"stem": 4, "widths": [4, 8, 12, 16], "depths": [3, 4, 6, 3], "hidden": 0}
 
@@ -313,20 +312,23 @@ R34 = {"stem": 4, "widths": [4, 8, 12, 16], "depths": [3, 4, 6, 3], "hidden": 0}
 def build(family, size, seed):
     """A network whose every value, statistics and counters included, differs from other seeds'."""
     torch.manual_seed(seed)
-    model = family.build(size, LAYOUT, family.NEURON, CLASSES, (3, 8, 8), STEPS)
+    model = family.build(size, family.LAYOUTS["cifar"], family.NEURON, CLASSES, (3, 8, 8), STEPS)
     for value in (value for value in model.state_dict().values() if value.dim() < 2):
         value.copy_(torch.rand(value.shape) + 0.5 if value.is_floating_point() else torch.tensor(seed))
     return model
 
 
-def networks(size=R18, teachers=R34):
-    return build(resnet, size, 1), build(ann_resnet, teachers, 2).eval().requires_grad_(False)
+STUDENTS = {"idsnn": idsnn_resnet}  # the others' are plain
+
+
+def networks(size=R18, teachers=R34, students=idsnn_resnet):
+    return build(students, size, 1), build(ann_resnet, teachers, 2).eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_student_learns_and_the_teacher_does_not(name):
     method = METHODS[name]()
-    student, teacher = networks()
+    student, teacher = networks(students=STUDENTS.get(name, resnet))
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
     teacher.requires_grad_()  # even if it could
     parts = method.parts(student, teacher)
@@ -359,8 +361,9 @@ def same(ours, theirs):
 FIRST_TWO = [0, 1, 3, 4, 7, 8, 13, 14]  # of R-34's stages of 3, 4, 6 and 3 blocks
 
 
-def test_r18_starts_from_the_first_two_blocks_of_each_stage_of_r34():
-    (student, teacher), (fresh, _) = networks(), networks()
+@pytest.mark.parametrize("students", [idsnn_resnet, resnet], ids=["idsnn-resnet", "resnet"])
+def test_r18_starts_from_the_first_two_blocks_of_each_stage_of_r34(students):
+    (student, teacher), (fresh, _) = networks(students=students), networks(students=students)
     IDSNN().initialise(student, teacher)
     assert same(convolutions(student.stem)[0], convolutions(teacher.stem)[0])
     for block, source, untouched in zip(student.blocks, (teacher.blocks[k] for k in FIRST_TWO), fresh.blocks, strict=True):
@@ -417,7 +420,7 @@ PAPER = settings({"scale": "paper"})
 
 
 def idsnn_cell(**options):
-    return Cell("idsnn", "table4_idsnn", "idsnn", "resnet-18", "ann-resnet-34", "CIFAR100", 6, tuple(sorted(options.items())))
+    return Cell("idsnn", "table4_idsnn", "idsnn", "idsnn-resnet-18", "ann-resnet-34", "CIFAR100", 6, tuple(sorted(options.items())))
 
 
 @pytest.mark.parametrize(

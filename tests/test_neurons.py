@@ -10,11 +10,11 @@ from benchmark.neurons import BLOCK, LIF, FusedLIF, lif
 
 TOLERANCE = 2e-6
 PLAIN = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
-SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}
+SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan, "rect": surrogate.Rect}
 CONSTANTS = [
     {"tau": tau, "decay_input": decay, "v_reset": reset, "detach_reset": detach, "surrogate": name, "alpha": alpha}
     for tau, decay, reset, detach, (name, alpha) in itertools.product(
-        (2.0, 1.5), (True, False), (0.0, None, -0.25), (True, False), (("sigmoid", 4.0), ("atan", 2.0))
+        (2.0, 1.5), (True, False), (0.0, None, -0.25), (True, False), (("sigmoid", 4.0), ("atan", 2.0), ("rect", 0.8))
     )
 ]
 
@@ -61,6 +61,24 @@ def test_every_constant_means_what_spikingjelly_means(constants, kernel_calls):
     assert len(kernel_calls) == 1
 
 
+def test_a_rectangle_is_open_at_both_ends(kernel_calls):
+    constants = {"v_threshold": 0.5, "surrogate": "rect", "alpha": 1.0, "decay_input": False}
+    x = torch.tensor([[-0.1, 0.0, 1e-6, 0.5, 0.999999, 1.0, 1.1]])
+    (_, grad, _), (_, expected, _) = (run(node, x) for node in (lif(**{**PLAIN, **constants}), reference(constants)))
+    assert torch.equal(grad, expected) and len(kernel_calls) == 1
+    assert (grad != 0).tolist() == [[False, False, True, True, True, False, False]]
+
+
+def test_idsnns_neuron_in_plain_numbers():
+    """v <- 0.25 v (1 - s) + x, spike from 0.5 on: the inputs 0.4, 0.4001, 0.4 make 0.4, 0.5001 with a spike, 0.4."""
+    constants = {"tau": 4 / 3, "v_threshold": 0.5, "decay_input": False, "surrogate": "rect", "alpha": 1.0}
+    x = torch.tensor([[0.4], [0.4001], [0.4]], requires_grad=True)
+    spikes = lif(**{**PLAIN, **constants})(x)
+    spikes.backward(torch.tensor([[1.0], [2.0], [4.0]]))
+    assert spikes.tolist() == [[0.0], [1.0], [0.0]]
+    assert x.grad.flatten().tolist() == pytest.approx([1 + 0.25 * 2, 2, 4])  # nothing passes the spike of the second step
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 17])
 def test_any_size_around_a_block(size, steps):
@@ -97,7 +115,13 @@ def test_spikes_keep_the_layout_of_channels_last_input():
 
 
 @pytest.mark.parametrize(
-    "constants", [{}, {"v_reset": None, "detach_reset": False}, {"surrogate": "atan", "alpha": 2.0, "decay_input": False}]
+    "constants",
+    [
+        {},
+        {"v_reset": None, "detach_reset": False},
+        {"surrogate": "atan", "alpha": 2.0, "decay_input": False},
+        {"surrogate": "rect", "alpha": 1.0},
+    ],
 )
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_a_static_image_is_read_once(constants, memory_format, kernel_calls):

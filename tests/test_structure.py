@@ -42,6 +42,11 @@ def test_tser_table_4():
     assert printed == {("ResNet18", "2.23"), ("ResNet18", "12.2"), ("VGG16", "1.26"), ("VGG16", "274.2")}
 
 
+def test_idsnns_padding_costs_a_third_more():
+    padded, plain = (sum(record.dense for record in of_paper_size(name, "CIFAR100")) for name in ("idsnn-resnet-18", "resnet-18"))
+    assert (padded, plain) == (742_847_488, 555_468_800)
+
+
 def test_shapes_and_a_narrow_copy_say_what_the_network_itself_does():
     found = catalogue.backbone("resnet-18")
     model = network.build("resnet-18", found.size, found.layout("cifar"), found.family.tables["NEURON"], 100, (3, 32, 32), 4).train()

@@ -1,4 +1,4 @@
-"""Spiking ResNet, a neuron behind each sum: the students of TSER and IDSNN (18, 34), and tdBN's and TET's ResNet-19.
+"""Spiking ResNet, a neuron behind each sum: the students of TSER (18, 34), and tdBN's and TET's ResNet-19.
 
 Sources: the layer lists of the public code of TSER's group and of TET. "ResNet-19" is three networks in the literature: `19` has a
 stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M parameters most tables print; `19-stem128` has a stem of 128

@@ -1,0 +1,36 @@
+"""Spiking ResNet-18 of IDSNN (Fan et al., Biomimetics 2023): the blocks of ResNet, another neuron, a stem that pads by 3.
+
+Source: the authors' public code (fei015/IDSNN); the paper prints the rule of the neuron without its constants. v <- v / 4 + x,
+a hard reset to 0 that carries no gradient, and a rectangle of width and height 1 as the surrogate. Batch normalisation is over
+time, batch and positions, its weight the threshold at the start. The stem's padding of 3 makes maps of 36x36 from images of 32x32,
+where the teacher has 32x32: 0.743 instead of 0.555 G multiply-accumulates per step.
+Differences: a neuron fires at the threshold, the code's above it; and the mean over time is taken of the logits, the code's of what
+the classifier sees, which is the same. The paper runs no ImageNet, so there is no form for it.
+"""
+
+from functools import partial
+
+from torch import nn
+
+from benchmark.backbones.resnet import block
+from benchmark.layers import First, Head, SpikingBackbone, conv_bn, residual_blocks
+from benchmark.neurons import lif
+
+SIZES = {"18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}}
+TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}}
+NEURON = {  # tau 4 / 3 leaves a quarter of the membrane
+    "tau": 1.3333333333333333, "v_threshold": 0.5, "v_reset": 0.0, "detach_reset": True, "decay_input": False, "surrogate": "rect", "alpha": 1.0
+}  # fmt: skip
+LAYOUTS = {"cifar": {"kernel": 3, "stride": 1, "padding": 3}}  # of the first convolution
+
+
+def build(size, layout, neuron, classes, image, steps):
+    """A spiking ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
+    fire = partial(lif, **neuron)
+    first = First(steps, *conv_bn(image[0], size["stem"], layout["kernel"], layout["stride"], layout["padding"]))
+    blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
+    model = SpikingBackbone(nn.Sequential(first, fire()), blocks, widths, Head(widths[-1], classes), steps)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, neuron["v_threshold"])
+    return model
