@@ -171,7 +171,7 @@ def test_three_seeds_by_hand(tmp_path):
     line = row(tmp_path, {0: 82.0, 1: 81.5, 2: 84.0}, {0: 80.0, 1: 79.0, 2: 81.0})
     assert (line["n_seeds"], line["a"], line["b"], line["difference"]) == (3, 82.5, 80.0, 2.5)
     assert (line["low"], line["high"]) == (pytest.approx(1.25793, abs=1e-5), pytest.approx(3.74207, abs=1e-5))
-    assert (line["verdict"], line["amount"], line["data"]) == ("supported", "not comparable at this scale", "digit-triples")
+    assert (line["verdict"], line["amount"], line["data"]) == ("supported", "not comparable at this scale", "large-digits")
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from benchmark.datasets import cifar, digits
 from benchmark.errors import UserError
 
 CHECKSUMS = {
-    "digits": "f7cb615b81b0ceb8aa461174cc9bb694ef3ad980c2f6eb1b2d8592c41e0d9f1d",
+    "digits": "c45324a40f248440fec50ff308966751c7d71df9eb6e458fa5d9c2cff0f0417b",
     "digit-pairs": "3d276971e3f2986980bc9a6cdf18fe0885e4e2d8c6b41878a127280e99bf084b",
+    "large-digits": "dc4fba89869e81609f1c6030b6389920379dad24581cc6323a1af4fe47477fcc",
     "digit-triples": "debfe2602f17bf199724d06f9859f8026bec7f9ee3ef9e0f68a277c3ef392993",
 }
 STAND_INS = list(CHECKSUMS)

@@ -409,7 +409,7 @@ def test_a_device_that_is_not_there_is_named(tmp_path):
 
 
 class Counting(torch.nn.Module):
-    """Answers with the mean of each image and says how many it saw."""
+    """Answers with the mean of each image and says how many it saw; features [B, 3] without a time axis, as a ViT's."""
 
     def __init__(self):
         super().__init__()
@@ -417,10 +417,10 @@ class Counting(torch.nn.Module):
 
     def forward(self, images):
         self.asked += len(images)
-        return self.blocks[0](images.mean((2, 3))[None])
+        return self.blocks[0](images.mean((2, 3)))[None]
 
     def token(self, feature):
-        return 2 * feature
+        return 2 * feature[None]
 
 
 @pytest.mark.parametrize(("taps", "augmentation", "limit", "asked"), [
@@ -441,7 +441,8 @@ def test_a_teacher_is_asked_once_per_image_that_never_changes(taps, augmentation
         for images, _, chosen in batches.train(epoch):
             answer = teacher(images, chosen)
             assert torch.equal(answer.logits[0], images.mean((2, 3)))
-            assert not taps or torch.equal(answer.tokens[0], 2 * answer.features[0])
+            assert not taps or torch.equal(answer.tokens[0][0], 2 * answer.features[0])
+            assert not taps or torch.equal(answer.features[0], images.mean((2, 3)))
     assert len(answer.tokens) == len(answer.features) == taps
     # a first batch that outgrows the limit is asked twice
     assert module.asked == asked + (32 if limit < 2**30 else 0)

@@ -16,7 +16,8 @@ class Teacher:
     def __init__(self, module: nn.Module, taps: bool, batches: Batches):
         self.ask, self.device = Tapped(module, taps), batches.device
         self.count, self.keeps = batches.source.count, batches.fixed
-        self.kept: list[torch.Tensor] = []  # logits, features, tokens: [T, count, ...] each
+        self.kept: list[torch.Tensor] = []  # logits, features, tokens, `count` images long
+        self.axes: list[int] = []  # which axis of each is the image's
         self.seen = torch.zeros(self.count, dtype=torch.bool, device=self.device)
 
     @torch.no_grad()
@@ -33,17 +34,23 @@ class Teacher:
     def keep(self, answer: Outputs, chosen: torch.Tensor) -> None:
         """Put the answers to these images away; stop keeping if all of them would take too much room."""
         values = [answer.logits, *answer.features, *answer.tokens]
-        room = sum(value.nbytes for value in values) * self.count // len(chosen)
-        self.keeps = self.keeps and room <= LIMIT
+        self.keeps = sum(value.nbytes for value in values) * self.count // len(chosen) <= LIMIT
         if not self.keeps:
             return
-        self.kept = self.kept or [value.new_empty(len(value), self.count, *value.shape[2:]) for value in values]
-        for store, value in zip(self.kept, values, strict=True):
-            store[:, chosen] = value
+        if not self.kept:
+            self.axes = [int(value.shape[:2] == answer.logits.shape[:2]) for value in values]  # a ViT's features have no time axis
+            self.kept = [reserved(value, axis, self.count) for value, axis in zip(values, self.axes, strict=True)]
+        for store, value, axis in zip(self.kept, values, self.axes, strict=True):
+            store.index_copy_(axis, chosen, value)
         self.seen[chosen] = True
 
     def recall(self, chosen: torch.Tensor) -> Outputs:
         """What was put away for these images."""
-        logits, *others = (store[:, chosen] for store in self.kept)
+        logits, *others = (store.index_select(axis, chosen) for store, axis in zip(self.kept, self.axes, strict=True))
         half = len(others) // 2  # as many tokens as features
         return Outputs(logits, others[:half], others[half:])
+
+
+def reserved(value: torch.Tensor, axis: int, count: int) -> torch.Tensor:
+    """Room for `count` images of what `value` holds for a batch."""
+    return value.new_empty(*value.shape[:axis], count, *value.shape[axis + 1 :])
