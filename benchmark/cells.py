@@ -83,6 +83,8 @@ def cell_of(number: Number) -> Cell | None:
     time_steps = "1" if is_ann(backbone) and number.time_steps == "-" else number.time_steps
     options = tuple(sorted(parse_options(number.options).items()))
     cell = Cell(number.paper, number.name, method, backbone, teacher[0] if teacher else None, number.dataset, 0, options)
+    if time_steps != "-" and not time_steps.isdigit():
+        raise Lacking(f"a reading of '{time_steps}' time steps")
     return replace(cell, time_steps=read_steps(cell) if time_steps == "-" else int(time_steps))
 
 

@@ -5,6 +5,7 @@ a table in disguise has `figure<k>.csv` with the same columns: `metric` is what 
 """
 
 import csv
+import re
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,10 @@ from benchmark.errors import UserError, unknown
 PAPERS = Path(__file__).parent / "papers"
 DATASETS = ("CIFAR10", "CIFAR100", "ImageNet", "CIFAR10-DVS", "DVS128", "-")
 ORIGINS = ("measured", "quoted", "reconstructed")
+WORDED = {  # how a column is written, and how that is said
+    "time_steps": (r"-|[1-9]\d*(\(\d+\)|/\d+)?", "as printed, from 1 on, or - where none is printed"),
+    "options": (r"(\w+=\S+( \w+=\S+)*)?", "empty or name=value, parted by one blank"),
+}
 METRICS = {  # name: what one unit of it is
     "accuracy": "top-1 test accuracy, %",
     "accuracy_std": "spread of `accuracy` as printed behind +-, percentage points",
@@ -131,6 +136,9 @@ def _number(path: Path, line_number: int, kind: str, line: dict) -> Number:
     for what, known in (("dataset", DATASETS), ("origin", ORIGINS), ("metric", metrics)):
         if getattr(number, what) not in known:
             raise UserError(f"{path}:{line_number}: {unknown(what, getattr(number, what), known)}")
+    for what, (pattern, said) in WORDED.items():
+        if not re.fullmatch(pattern, getattr(number, what)):
+            raise UserError(f"{path}:{line_number}: {what} must be {said}, not '{getattr(number, what)}'")
     return number
 
 

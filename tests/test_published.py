@@ -191,6 +191,9 @@ def test_paper_sheet(paper):
         ("1,g,m,b,CIFAR-10,4,accuracy,1,%,measured,s,c,,", "unknown dataset 'CIFAR-10'"),
         ("1,g,m,b,CIFAR10,4,acuracy,1,%,measured,s,c,,", "did you mean accuracy"),
         ("1,g,m,b,CIFAR10,4,accuracy,1,%,guessed,s,c,,", "unknown origin"),
+        ("1,g,m,b,CIFAR10,0,accuracy,1,%,measured,s,c,,", "time_steps must be as printed, from 1 on, or - where none is printed, not '0'"),
+        ("1,g,m,b,CIFAR10,-4,accuracy,1,%,measured,s,c,,", "time_steps must be as printed, from 1 on"),
+        ("1,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,c,lam,", "options must be empty or name=value, parted by one blank, not 'lam'"),
     ],
 )
 def test_a_broken_line_is_refused_with_its_place(tmp_path, monkeypatch, line, message):

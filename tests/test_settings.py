@@ -90,9 +90,9 @@ def test_what_snakemake_hands_on_as_text_is_read_as_values():
 
 
 def test_a_config_rule_reaches_only_what_it_is_for():
-    rule = {"recipe": [{"for": {"method": "ldd"}, "set": {"epochs": 3}}]}
+    rule = {"recipe": [{"for": {"method": "ldd"}, "set": {"epochs": 7}}]}
     lines = ledger.lines("table1_ldd", settings(rule))
-    assert {(line.resolved.cell.method == "ldd", line.resolved.spec["recipe"]["epochs"] == 3) for line in lines} == {
+    assert {(line.resolved.cell.method == "ldd", line.resolved.spec["recipe"]["epochs"] == 7) for line in lines} == {
         (True, True), (False, False)
     }  # fmt: skip
     changed = next(line.resolved for line in lines if line.resolved.cell.method == "ldd")
