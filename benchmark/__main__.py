@@ -127,12 +127,13 @@ def table(arguments) -> None:
 def claims(arguments) -> None:
     """The claims, as claims.partial while a run that decides one is not done."""
     from benchmark import claims as claiming
+    from benchmark import evidence
 
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
     done = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if done else "claims.partial"
-    print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
+    print(evidence.write(chosen, root, name), root / "results" / f"{name}.md")
 
 
 def run(arguments) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import claims
+from benchmark import claims, evidence
 from benchmark.__main__ import main
 from benchmark.audit.claims import ahead
 from benchmark.catalogue import ROOT
@@ -98,21 +98,21 @@ def test_claims_per_table(table, count):
 
 
 def test_a_claim_keeps_all_that_says_so():
-    line = claims.described(pick("table1_ldd", 16, 15))
+    line = evidence.described(pick("table1_ldd", 16, 15))
     assert (line["printed_a"], line["printed_b"], line["printed_difference"], line["said_difference"]) == ("79.4", "74.6", "4.8", "4.8")
     assert line["source"] == "ldd.txt:260 ldd.txt:259 ldd.txt:274 ldd.txt:272"
 
 
 def test_what_the_prose_says_stands_beside_what_the_table_prints():
     """tser.txt:181 leads by 0.57 over the best earlier result; 96.72 - 96.47 (MPBN) is 0.25."""
-    line = claims.described(pick("table1_tser", 19, 5, "CIFAR10"))
+    line = evidence.described(pick("table1_tser", 19, 5, "CIFAR10"))
     assert (line["printed_difference"], line["said_difference"]) == ("0.25", "0.57")
-    assert claims.described(pick("table2_ldd", 1, 1, options="projection=mean"))["printed_difference"] == "-0.2"
+    assert evidence.described(pick("table2_ldd", 1, 1, options="projection=mean"))["printed_difference"] == "-0.2"
 
 
 def test_a_claim_across_tables_has_both_places():
     (claim,) = of("table2_idsnn", "table3_idsnn")  # idsnn.txt:41: 75.41 at T = 6 above the baseline's 71.31
-    line = claims.described(claim)
+    line = evidence.described(claim)
     assert (line["table"], line["time_steps"], line["dataset"], line["said_difference"]) == ("2 / 3", "6 / -", "CIFAR100", "4.10")
 
 
@@ -163,7 +163,7 @@ def row(root, a, b, claim=None, scale="smoke"):
     claim = claim or pick("table1_ldd", 16, 15)
     measured(root, claim.a, a)
     measured(root, claim.b, b)
-    return claims.row(claim, replace(THREE, scale=scale), root)
+    return evidence.row(claim, replace(THREE, scale=scale), root)
 
 
 def test_three_seeds_by_hand(tmp_path):
@@ -198,9 +198,9 @@ def test_verdicts(tmp_path, a, b, verdict, seeds):
 def test_a_side_without_a_file_is_not_implemented(tmp_path):
     claim = next(claim for claim in FOUND if claim.b.lacking and claim.a.runs)
     measured(tmp_path, claim.a, {0: 81.0})
-    line = claims.row(claim, THREE, tmp_path)
+    line = evidence.row(claim, THREE, tmp_path)
     assert (line["verdict"], line["n_seeds"], line["a"]) == ("not implemented", 0, None)
-    assert not {run.folder for run in claim.b.runs} and claims.lacking((claim.a, claim.b), [{}, {}], THREE, tmp_path) == "not implemented"
+    assert not {run.folder for run in claim.b.runs} and evidence.lacking((claim.a, claim.b), [{}, {}], THREE, tmp_path) == "not implemented"
 
 
 @pytest.mark.parametrize(
@@ -251,9 +251,9 @@ def test_files_from_part_of_the_runs(tmp_path):
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["claims.partial.csv", "claims.partial.md"]
     with (tmp_path / "results" / "claims.partial.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert tuple(lines[0]) == claims.COLUMNS and len(lines) == len(FOUND)
+    assert tuple(lines[0]) == evidence.COLUMNS and len(lines) == len(FOUND)
     counts = Counter(line["verdict"] for line in lines)
-    assert set(counts) <= set(claims.VERDICTS) and f"{len(lines)} claims: 1 supported, {counts['not run']} not run, " in said
+    assert set(counts) <= set(evidence.VERDICTS) and f"{len(lines)} claims: 1 supported, {counts['not run']} not run, " in said
     (line,) = (line for line in lines if line["verdict"] == "supported")
     assert (line["paper"], line["a_row"], line["b_row"]) == ("ldd", "16", "15")
     assert (line["difference"], line["low"], line["high"]) == ("2.5", "1.258", "3.742")
@@ -263,8 +263,8 @@ def test_files_from_part_of_the_runs(tmp_path):
 
 
 def test_the_smoke_scale_says_what_it_is_worth():
-    assert "nothing about the paper" in claims.about(THREE)
-    assert "nothing about the paper" not in claims.about(replace(THREE, scale="paper"))
+    assert "nothing about the paper" in evidence.about(THREE)
+    assert "nothing about the paper" not in evidence.about(replace(THREE, scale="paper"))
 
 
 def test_all_runs_done_make_the_whole(tmp_path):

@@ -1,5 +1,6 @@
 # Tables, figures, claims, the joined pins and the audit: rules that never load torch.
 from benchmark import claims as claiming
+from benchmark import evidence
 
 
 rule table:
@@ -55,7 +56,7 @@ rule claims:
     conda:
         "../../envs/environment.yaml"
     params:
-        claims=lambda wildcards: cells.digest(repr([claiming.described(claim) for claim in told(claiming.claims, SETTINGS)])),
+        claims=lambda wildcards: cells.digest(repr([evidence.described(claim) for claim in told(claiming.claims, SETTINGS)])),
         config=CONFIG,
     shell:
         "python -m benchmark claims --directory . --config {params.config:q} 2> {log:q}"
