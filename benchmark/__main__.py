@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmark import figures, ledger, published, tables
+from benchmark import figures, ledger, published, tables, warm
 from benchmark.errors import UserError, unknown
 from benchmark.files import write_csv
 from benchmark.settings import check_directory, settings
@@ -16,7 +16,9 @@ from benchmark.settings import check_directory, settings
 
 def main(words: list[str] | None = None) -> int:
     """Run one command; 2 and one line on stderr for a user's mistake."""
+    words = sys.argv[1:] if words is None else words
     arguments = parser().parse_args(words)
+    arguments.words = words
     try:
         return arguments.command(arguments) or 0
     except UserError as error:
@@ -61,6 +63,10 @@ def parser() -> argparse.ArgumentParser:
     surface_.add_argument("--threads", type=int, default=1)
     surface_.set_defaults(command=surface)
 
+    warm_ = commands.add_parser("warm", help="serve runs by forks of a process that has imported everything (started by the workflow)")
+    warm_.add_argument("--socket", type=Path, required=True)
+    warm_.set_defaults(command=lambda a: warm.serve(a.socket))
+
     download_ = commands.add_parser("download", help="fetch a data set that torchvision can fetch, with its checksum")
     download_.add_argument("dataset")
     download_.add_argument("--data-root", type=Path, default=Path("data"))
@@ -100,17 +106,18 @@ def status(arguments) -> None:
     """One line per run, then the counts."""
     chosen = chosen_settings(arguments.config)
     root, names = home(arguments, chosen), arguments.table or list(published.tables())
-    counts, lacking = dict.fromkeys(ledger.STATES, 0), 0
-    for name in names:
-        lacking += sum(bool(entry.lacking) for entry in ledger.lines(name, chosen))
-    found = ledger.runs(names, chosen)
+    entries = [entry for name in names for entry in ledger.lines(name, chosen)]
+    lacking = sum(bool(entry.lacking) for entry in entries)
+    asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
+    counts, found = dict.fromkeys(ledger.STATES, 0), ledger.runs(names, chosen)
     for folder, run in found.items():
         state = run.state(root)
         counts[state] += 1
         if arguments.table or state != "missing":
             print(f"{state:8} {folder}/metrics.json  {run.progress(root)}".rstrip())
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"{len(found)} runs at scale {chosen.scale} in {root.resolve().name}: {summary}; {lacking} lines not implemented")
+    print(f"{asked} runs asked for, {len(found)} distinct, at scale {chosen.scale} in {root.resolve().name}: {summary}")
+    print(f"{lacking} of {len(entries)} lines not implemented")
 
 
 def table(arguments) -> None:
@@ -136,11 +143,14 @@ def claims(arguments) -> None:
     print(evidence.write(chosen, root, name), root / "results" / f"{name}.md")
 
 
-def run(arguments) -> None:
+def run(arguments) -> int | None:
+    """Train and measure; in a fork of the workflow's warm process where there is one."""
+    if (status := warm.ask(arguments.words)) is not None:
+        return status
     from benchmark.training.run import run as run_one
 
     upstream = {role: Path(path) for role, _, path in (pair.partition("=") for pair in arguments.upstream)}
-    spec = arguments.spec or spec_of(arguments.cell)
+    spec = spec_of(arguments.cell) if arguments.spec is None else arguments.spec
     metrics = run_one(spec, arguments.seed, arguments.out, upstream, arguments.data_root, arguments.device, arguments.threads)
     print(
         f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {arguments.out.parent.name}"

@@ -177,8 +177,8 @@ def main() -> None:
     options.add_argument("--networks", nargs="*", default=NETWORKS)
     options.add_argument("--repeats", type=int, default=5)
     options = options.parse_args()
-    torch.set_num_threads(1)
     numba.set_num_threads(1)
+    torch.set_num_threads(1)  # after numba, whose first call sets torch's threads to all there are
     print("| network, images | counter | CPU s | to uncounted | accumulates per image, M |\n|---|---|---|---|---|")
     for text in options.networks:
         name, _, batch = text.partition(":")

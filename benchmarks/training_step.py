@@ -75,8 +75,8 @@ def main() -> None:
     for name, default in (("dim", 96), ("depth", 2), ("batch", 32), ("repeats", 9)):
         parser.add_argument(f"--{name}", type=int, default=default)
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
     numba.set_num_threads(1)
+    torch.set_num_threads(1)  # after numba, whose first call sets torch's threads to all there are
     size = {"depth": chosen.depth, "dim": chosen.dim, "heads": 12}
     for bf16 in (False, True):
         found = measure(size, chosen.batch, chosen.repeats, bf16)

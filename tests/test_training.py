@@ -86,7 +86,7 @@ def test_a_run_writes_what_it_is_for(whole):
     assert metrics["structure"]["parameters"] == 9_324_730 > metrics["parameters"] > 1000
     assert metrics["macs_dense"] > metrics["sops"] > 0 and metrics["acs"] > 0 and metrics["energy_mJ"] > 0
     assert 0 < metrics["firing_rate"] < 100 and len(metrics["firing_rate_by_layer"]) > 10
-    assert metrics["images_per_second"] == pytest.approx(2 * 128 / metrics["seconds"])
+    assert metrics["images_per_second"] > 2 * 128 / metrics["seconds"]  # which counts the tests too
     assert metrics["hardware"]["device"] == "cpu" and {"torch", "spikingjelly", "timm"} <= metrics["packages"].keys()
     assert not list(folder.glob(".*.partial")) and not (folder / "error.txt").exists()
 
@@ -152,7 +152,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(step, number, whole, tmp_path
     metrics = go(cell, tmp_path)
     assert len(steps) == 2 * STEPS and "resumed at epoch" in capfd.readouterr().err
     assert curve(tmp_path) == curve(folder) and same_weights(tmp_path, folder)
-    assert metrics["images_per_second"] == pytest.approx(2 * 128 / metrics["seconds"])
+    assert metrics["images_per_second"] > 2 * 128 / metrics["seconds"]  # which counts the tests too
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

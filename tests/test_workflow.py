@@ -168,7 +168,8 @@ def test_one_cell_from_end_to_end_and_nothing_twice(tree):
     meta = json.loads((tree.folder / "results/table1_ldd.partial.meta.json").read_text())["runs"][student["folder"]]
     assert meta["state"] == "done" and meta["recipe"]["epochs"] == {"value": 1, "source": "smoke scale or config"}
     said = tree.benchmark("status", "table1_ldd", "--config", TINY).stdout.splitlines()
-    assert sum(line.startswith("done ") for line in said) == 2 and "2 done, 0 running, 0 failed, 19 missing" in said[-1]
+    assert sum(line.startswith("done ") for line in said) == 2 and "21 distinct, at scale smoke" in said[-2]
+    assert "2 done, 0 running, 0 failed, 19 missing" in said[-2] and said[-1] == "0 of 18 lines not implemented"
 
     # what was written from part of the runs is not taken for the table
     assert tree.jobs("--config", TINY, "--", TABLE) == {"table": 1, "train": 16, "train_upstream": 3}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from benchmark import cells, figures, ledger, published
+from benchmark import cells, figures, ledger, published, warm
 from benchmark.errors import UserError
 from benchmark.files import claim
 from benchmark.settings import check_directory, settings
@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
     "SPIKELEDGER_DEVICE": SETTINGS.device,
     "SPIKELEDGER_CONFIG": json.dumps(config),
+    warm.ADDRESS: warm.address(),
 }
 EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
 shell.prefix(f"set -euo pipefail; export {EXPORTS}; ".replace("{", "{{").replace("}", "}}"))
@@ -62,3 +63,5 @@ def points_of(wildcards):
 
 onstart:
     told(claim, Path(".snakemake"))
+    if SETTINGS.scale == "smoke":
+        warm.start(warm.address())

@@ -49,8 +49,8 @@ def prepare(device: torch.device, threads: int) -> None:
     """Threads of torch and of the neuron's kernel; on a GPU TF32 off, so that fp32 means fp32."""
     import numba
 
-    torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(threads)  # after numba, whose first call sets torch's threads to all there are
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = device.type == "cuda"

@@ -17,6 +17,7 @@ from benchmark.training.network import Tapped, reset
 from benchmark.training.optimiser import Precision, optimiser, schedule
 from benchmark.training.teacher import Teacher
 
+COUNTERS = ("epoch", "step", "curve", "seconds", "stepping", "images", "sums")  # what a checkpoint keeps beside the parts
 INTERRUPTED = 75  # exit status (EX_TEMPFAIL): stopped by a signal, the checkpoint is written, run again to go on
 
 
@@ -37,14 +38,15 @@ class Training:
         self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe["epochs"] else 0
         self.epoch = self.step = 0
         self.curve: list[dict] = []
-        self.seconds, self.images = 0.0, 0
+        self.seconds = self.stepping = 0.0  # of everything, and of training steps alone
+        self.images = 0
         self.sums: dict[str, float] = {}
         self.resume()
 
     def state(self) -> dict:
         """For the checkpoint; a step's randomness follows from (seed, epoch, step), so no generator is kept."""
         parts = {"trained": self.trained, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.precision.scaler}
-        counters = {key: getattr(self, key) for key in ("epoch", "step", "curve", "seconds", "images", "sums")}
+        counters = {key: getattr(self, key) for key in COUNTERS}
         return {**{name: part.state_dict() for name, part in parts.items()}, **counters}
 
     def resume(self) -> None:
@@ -55,7 +57,7 @@ class Training:
         for name in ("trained", "optimizer", "schedule"):
             (getattr(self, name)).load_state_dict(state[name])
         self.precision.scaler.load_state_dict(state["scaler"])
-        for key in ("epoch", "step", "curve", "seconds", "images", "sums"):
+        for key in COUNTERS:
             setattr(self, key, state[key])
         print(f"resumed at epoch {self.epoch + 1}, step {self.step} of {self.folder}", file=sys.stderr)
 
@@ -71,6 +73,7 @@ class Training:
 
     def train_epoch(self, stop, bar, began) -> None:
         """The steps of this epoch that are left, from `self.step`."""
+        started = time.monotonic() - self.stepping
         self.trained.train()
         self.schedule.step(self.epoch)
         for images, target, chosen in self.batches.train(self.epoch, self.step):
@@ -80,10 +83,12 @@ class Training:
             self.images += len(images)
             bar.update()
             if stop:
-                self.seconds = time.monotonic() - began
+                self.seconds, self.stepping = time.monotonic() - began, time.monotonic() - started
                 self.checkpoint.save(self.state(), self.epoch, self.step)
                 print(f"stopped by {stop[0]} at epoch {self.epoch + 1}, step {self.step}: run again to go on", file=sys.stderr)
                 raise SystemExit(INTERRUPTED)
+        self.sums = {term: float(value) for term, value in self.sums.items()}  # waits for the device
+        self.stepping = time.monotonic() - started
 
     def train_step(self, images, target, chosen) -> dict:
         """Forward, loss, backward, update; returns the loss terms as tensors on the device."""
@@ -97,7 +102,7 @@ class Training:
 
     def end_epoch(self, began) -> None:
         """Test, one line of the curve, on to the next epoch."""
-        losses = {f"loss_{term}": float(value) / max(1, self.batches.steps) for term, value in self.sums.items()}
+        losses = {f"loss_{term}": value / max(1, self.batches.steps) for term, value in self.sums.items()}
         if not all(value == value for value in losses.values()):
             raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
         rates = {"lr": self.optimizer.param_groups[0]["lr"]}

@@ -46,7 +46,7 @@ def _run(spec, seed, out, upstream, data_root, device_name, threads) -> dict:
     training = prepare(spec, seed, out, upstream, data_root, batches)
     training.train()
     metrics = {**measure(spec, training, batches), **provenance(spec, seed, data, device)}
-    metrics |= {"seconds": training.seconds, "images_per_second": training.images / training.seconds if training.seconds else None}
+    metrics |= {"seconds": training.seconds, "images_per_second": training.images / training.stepping if training.stepping else None}
     metrics |= {"peak_memory_MB": devices.peak_memory_mb(device)}
     with replacing(out / "weights.pt", "wb") as file:
         torch.save(training.student.state_dict(), file)

@@ -1,0 +1,118 @@
+"""Runs that fork from a warm process: the same results, signals and failures as those that start by themselves."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from benchmark import cells, warm
+from benchmark.catalogue import ROOT
+from benchmark.cells import Cell
+from benchmark.files import locked
+from benchmark.settings import settings
+
+WAIT = 90
+
+
+def spec(epochs):
+    cell = Cell("ldd", "table1_ldd", "direct", "spikformer-4-384", None, "CIFAR10", 2)
+    return cells.resolve(cell, settings({"recipe": {"epochs": epochs}})).json
+
+
+def words(folder, epochs=1):
+    return [sys.executable, "-m", "benchmark", "run", "--spec", spec(epochs), "--seed", "0", "--out", str(folder), "--device", "cpu"]
+
+
+def until(condition):
+    """Wait for it."""
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server that has had its first request, and the environment of its clients."""
+    path = tmp_path_factory.mktemp("warm") / "sock"
+    process = warm.start(path)
+    until(path.exists)
+    clients = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", warm.ADDRESS: str(path)}
+    os.environ[warm.ADDRESS] = str(path)
+    assert warm.ask(["status"]) is None, "the first client is left to itself"
+    del os.environ[warm.ADDRESS]
+    yield process, clients
+    process.stdin.close()
+    assert process.wait(WAIT) == 0 and not path.exists()
+
+
+def test_without_a_server_a_run_starts_by_itself(monkeypatch, tmp_path):
+    monkeypatch.delenv(warm.ADDRESS, raising=False)
+    assert warm.ask(["status"]) is None
+    monkeypatch.setenv(warm.ADDRESS, str(tmp_path / "nobody"))
+    assert warm.ask(["status"]) is None
+
+
+def test_a_server_of_another_python_is_not_asked(server, monkeypatch):
+    monkeypatch.setenv(warm.ADDRESS, server[1][warm.ADDRESS])
+    monkeypatch.setattr(warm, "python", lambda: ["another"])
+    assert warm.ask(["status"]) is None
+
+
+def test_a_forked_run_is_the_same_run(server, tmp_path):
+    _, clients = server
+    alone = {key: value for key, value in clients.items() if key != warm.ADDRESS}
+    times, found = {}, {}
+    for name, environment in (("warm", clients), ("cold", alone)):
+        before = time.monotonic()
+        done = subprocess.run(words(tmp_path / name), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=WAIT)
+        times[name] = time.monotonic() - before
+        assert done.returncode == 0 and "epoch 1/1" in done.stderr and f"  {tmp_path.name}  seed 0" in done.stdout
+        with (tmp_path / name / "curve.csv").open() as file:
+            (line,) = csv.DictReader(file)
+        found[name] = {key: value for key, value in line.items() if key != "seconds"}, json.loads((tmp_path / name / "metrics.json").read_text())
+    assert found["warm"][0] == found["cold"][0]
+    assert found["warm"][1]["accuracy_by_step"] == found["cold"][1]["accuracy_by_step"]
+    weights = [torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in times]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_a_mistake_and_a_failure_reach_the_client(server, tmp_path):
+    def fails(*changed):
+        command = [*words(tmp_path / "run"), *changed]
+        return subprocess.run(command, cwd=tmp_path, env=server[1], capture_output=True, text=True, timeout=WAIT)
+
+    mistake = fails("--device", "cuda:9")
+    assert mistake.returncode == 2 and mistake.stderr.startswith("error: device 'cuda:9' is not there")
+    broken = fails("--spec", "{}")
+    assert broken.returncode == 1 and "KeyError" in broken.stderr and (tmp_path / "run" / "error.txt").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGKILL, -9)])
+def test_a_signal_to_the_client_stops_the_run_with_its_checkpoint(server, number, status, tmp_path):
+    folder = tmp_path / "run"
+    client = subprocess.Popen(words(folder, epochs=50), cwd=tmp_path, env=server[1], stderr=subprocess.DEVNULL)
+    until((folder / "curve.csv").exists)
+    client.send_signal(number)
+    assert client.wait(WAIT) == status
+    until(lambda: not locked(folder / ".lock"))
+    assert list(folder.glob("checkpoint.*.pt")) and not (folder / "metrics.json").exists() and not (folder / "error.txt").exists()
+
+
+def test_the_end_of_the_workflow_stops_runs_and_server(tmp_path):
+    path, folder = tmp_path / "s", tmp_path / "run"
+    process = warm.start(path)
+    until(path.exists)
+    clients = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", warm.ADDRESS: str(path)}
+    subprocess.run(words(folder, epochs=0), cwd=tmp_path, env={**clients, "PATH": ""}, capture_output=True, timeout=WAIT)  # the first one
+    client = subprocess.Popen(words(folder / "long", epochs=50), cwd=tmp_path, env=clients, stderr=subprocess.DEVNULL)
+    until((folder / "long" / "curve.csv").exists)
+    process.stdin.close()
+    assert process.wait(WAIT) == 0 and client.wait(WAIT) == 75 and not path.exists()
+    assert list((folder / "long").glob("checkpoint.*.pt"))
