@@ -47,6 +47,7 @@ RELATIVE_FLOOR = {  # share of the published value: counted on trained networks,
     **dict.fromkeys(("epoch",), 0.25),
 }
 UNTRAINED = ("params_M", "complexity_M", "epoch_pretrain", "epoch_finetune", "mask_ratio_pct")  # the same at every scale
+UNTRAINED_OF = {"tser": ("ops_G", "macs_M")}  # likewise: dense operations, where other papers' OPs depend on firing rates
 
 
 def tolerance(number: Number, spread: float = 0.0) -> float:
@@ -55,8 +56,14 @@ def tolerance(number: Number, spread: float = 0.0) -> float:
     if override is not None:
         return override
     floor = ACCURACY_FLOOR.get(number.dataset, 0.5) if number.metric.startswith("accuracy") else 0.0
-    floor = max(floor, RELATIVE_FLOOR.get(number.metric, 0.0) * abs(number.number))
+    if not untrained(number):
+        floor = max(floor, RELATIVE_FLOOR.get(number.metric, 0.0) * abs(number.number))
     return max(half_digit(number.value), 2 * printed_spread(number), 2 * spread, floor)
+
+
+def untrained(number: Number) -> bool:
+    """True for a number that the network's layers decide, which is the same at every scale."""
+    return number.metric in (*UNTRAINED, *UNTRAINED_OF.get(number.paper, ()))
 
 
 def half_digit(text: str) -> float:
@@ -78,7 +85,7 @@ def printed_spread(number: Number) -> float:
 
 def verdict(number: Number, value: float | None, spread: float, scale: str) -> str:
     """Match, better, worse, missing or not comparable, for a mean over seeds (None: the runs do not measure it) and its deviation."""
-    if number.metric not in UNTRAINED and scale != "paper":
+    if scale != "paper" and not untrained(number):
         return "not comparable at this scale"
     if value is None:
         return "missing"

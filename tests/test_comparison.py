@@ -32,6 +32,13 @@ def test_structure_is_compared_at_every_scale():
     assert comparison.verdict(number, 9.3149, 0.0, "smoke") == "worse"  # fewer parameters are not better, they are another network
 
 
+def test_dense_operations_are_structure_where_the_paper_counts_them_so():
+    operations = next(n for n in published.read("table4_tser") if n.metric == "ops_G")
+    assert operations.value == "2.23" and comparison.tolerance(operations) == pytest.approx(0.005)
+    assert [comparison.verdict(operations, value, 0.0, "smoke") for value in (2.2268, 2.22, 2.24)] == ["match", "better", "worse"]
+    assert comparison.verdict(replace(operations, paper="spikformer_v2"), 2.2268, 0.0, "smoke") == "not comparable at this scale"
+
+
 def test_less_energy_is_better():
     number = replace(NUMBER, metric="energy_mJ", value="10.0")
     assert [comparison.verdict(number, value, 0.0, "paper") for value in (8.9, 9.1, 10.9, 11.1)] == ["better", "match", "match", "worse"]

@@ -76,7 +76,10 @@ def test_a_forked_run_is_the_same_run(server, tmp_path):
         assert done.returncode == 0 and "epoch 1/1" in done.stderr and f"  {tmp_path.name}  seed 0" in done.stdout
         with (tmp_path / name / "curve.csv").open() as file:
             (line,) = csv.DictReader(file)
-        found[name] = {key: value for key, value in line.items() if key != "seconds"}, json.loads((tmp_path / name / "metrics.json").read_text())
+        found[name] = (
+            {key: value for key, value in line.items() if key != "seconds"},
+            json.loads((tmp_path / name / "metrics.json").read_text()),
+        )
     assert found["warm"][0] == found["cold"][0]
     assert found["warm"][1]["accuracy_by_step"] == found["cold"][1]["accuracy_by_step"]
     weights = [torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in times]

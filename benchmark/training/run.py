@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmark import catalogue, datasets
+from benchmark import structure as structures
 from benchmark.errors import UserError
 from benchmark.files import lock, replacing, write_csv, write_json
 from benchmark.layers import count_parameters
@@ -116,8 +117,9 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
 
 
 def structure(spec: dict) -> dict:
-    """Parameters and dense operations of the paper-size model on the printed data set, from shapes alone."""
+    """Parameters and dense operations of the paper-size model on the printed data set, all steps, from its layers alone."""
     paper, steps = spec["structure"], spec["time_steps"]
+    syops = structures.structure(spec["backbone"], spec["dataset"])
     with torch.device("meta"), torch.no_grad():
         model = network.build(
             spec["backbone"], paper["size"], paper["layout"], spec["neuron"], paper["classes"], paper["image"], steps
@@ -126,7 +128,12 @@ def structure(spec: dict) -> dict:
         with counter.watching(model, steps):
             model(torch.empty(1, *paper["image"]))
     counter.seen(1)
-    return {"parameters": count_parameters(model), "macs_dense": energy.dense(list(counter.records.values()))}
+    return {
+        "parameters": count_parameters(model),
+        "macs_dense": energy.dense(list(counter.records.values())),
+        "ops_syops": steps * syops["ops"],
+        "macs_syops": steps * syops["macs"],
+    }
 
 
 def provenance(spec: dict, seed: int, data, device: torch.device) -> dict:
