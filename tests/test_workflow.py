@@ -57,20 +57,20 @@ class Tree:
         stats = said.partition("Job stats:")[2].partition("total")[0]
         return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
 
-    def cells(self, *pairs) -> list[dict]:
-        """The runs behind the table: folder, method, backbone and data set."""
+    def cells(self, *pairs, table="table1_ldd") -> list[dict]:
+        """The runs behind a table: folder, method, backbone and data set."""
         code = """
 import json, sys
 from benchmark import ledger
 from benchmark.__main__ import chosen_settings
-runs = ledger.runs(["table1_ldd"], chosen_settings(sys.argv[1:]))
+runs = ledger.runs([sys.argv[1]], chosen_settings(sys.argv[2:]))
 print(json.dumps([{"folder": str(folder), **vars(run.resolved.cell)} for folder, run in runs.items()]))
 """
-        return json.loads(self.run(sys.executable, "-c", code, *pairs).stdout)
+        return json.loads(self.run(sys.executable, "-c", code, table, *pairs).stdout)
 
-    def cell(self, *pairs, **wanted) -> dict:
+    def cell(self, *pairs, table="table1_ldd", **wanted) -> dict:
         """The only run like this."""
-        (found,) = (cell for cell in self.cells(*pairs) if wanted.items() <= cell.items())
+        (found,) = (cell for cell in self.cells(*pairs, table=table) if wanted.items() <= cell.items())
         return found
 
     def pretend_done(self) -> None:
@@ -257,21 +257,29 @@ def test_only_training_imports_torch(words, pandas, shared, tmp_path):
     assert pandas is None or ("pandas" in loaded) == pandas
 
 
+REAL = {  # data set -> its run, recipe and twice chance
+    "CIFAR10": ({"method": "ldd", "dataset": "CIFAR10", "backbone": "spikformer-4-384"}, "table1_ldd", "lr: 2e-3, precision: bf16", 20),
+    "CIFAR100": ({"method": "tser", "options": []}, "table3_tser", "crop: 4, flip: 0.5", 2),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA, reason="needs the real CIFAR-10: set SPIKELEDGER_DATA to its folder")
-def test_the_real_cifar10_trains_above_chance(tree):
-    """The tiny Spikformer with LDD and its teacher, two epochs each."""
+@pytest.mark.parametrize("dataset", REAL)
+@pytest.mark.skipif(not DATA, reason="needs the real CIFAR-10 and CIFAR-100: set SPIKELEDGER_DATA to their folder")
+def test_real_images_train_above_chance(dataset, tree):
+    """The twins of a student and of its teacher, two epochs each."""
+    wanted, table, recipe, chance = REAL[dataset]
     pairs = [
-        "data={CIFAR10: CIFAR10}",
+        f"data={{{dataset}: {dataset}}}",
         f"data_root={Path(DATA).resolve()}",
-        "recipe={epochs: 2, batch_size: 128, warmup_epochs: 0, lr: 2e-3, precision: bf16}",
+        f"recipe={{epochs: 2, batch_size: 128, {recipe}}}",
     ]
-    student = tree.cell(*pairs, method="ldd", dataset="CIFAR10", backbone="spikformer-4-384")
+    student = tree.cell(*pairs, table=table, **wanted)
     threads = ["--cores", "2", "--set-threads", "train=2", "train_upstream=2"]
     status, said = tree.snakemake(*threads, "--config", *pairs, "--", f"{student['folder']}/metrics.json", timeout=1200)
     assert status == 0, said
     metrics = json.loads((tree.folder / student["folder"] / "metrics.json").read_text())
-    assert metrics["data"] == "CIFAR10" and metrics["epochs"] == 2 and metrics["accuracy"] > 20
+    assert metrics["data"] == dataset and metrics["epochs"] == 2 and metrics["accuracy"] > chance
 
 
 def test_two_workflows_in_one_directory_are_kept_apart(tree):
