@@ -109,7 +109,7 @@ def test_cifar_is_read_as_it_lies_in_the_files(small_cifar):
     assert data.train.images.shape == (100, 3, 32, 32) and data.train.images.dtype == torch.uint8 and len(data.test) == 20
     stored = pickle.loads((small_cifar / "cifar10/cifar-10-batches-py/test_batch").read_bytes())
     assert np.array_equal(data.test.images.flatten(1).numpy(), stored["data"]) and data.test.labels.tolist() == stored["labels"]
-    assert (data.mean, data.std) == cifar.STATISTICS[name] and not data.streams
+    assert (data.mean, data.std) == cifar.STATISTICS["CIFAR10"] and not data.streams
     assert data.checksum == datasets.checksum(data.train, data.test)
 
 
@@ -190,7 +190,7 @@ def test_the_real_cifars(name, classes):
     assert len(data.train) == 50000 and torch.bincount(data.train.labels).tolist() == [50000 // classes] * classes
     assert len(data.test) == 10000 and torch.bincount(data.test.labels).tolist() == [10000 // classes] * classes
     values = data.train.images.transpose(0, 1).flatten(1).double() / 255
-    for found, official in zip((values.mean(1), values.std(1)), cifar.STATISTICS["CIFAR10"], strict=True):
+    for found, official in zip((values.mean(1), values.std(1)), cifar.STATISTICS[name], strict=True):
         assert torch.allclose(
             found, torch.tensor(official, dtype=torch.double), atol=3e-4
         )  # the customary ones of CIFAR100 are off in the fourth digit
