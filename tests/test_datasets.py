@@ -191,6 +191,5 @@ def test_the_real_cifars(name, classes):
     assert len(data.test) == 10000 and torch.bincount(data.test.labels).tolist() == [10000 // classes] * classes
     values = data.train.images.transpose(0, 1).flatten(1).double() / 255
     for found, official in zip((values.mean(1), values.std(1)), cifar.STATISTICS[name], strict=True):
-        assert torch.allclose(
-            found, torch.tensor(official, dtype=torch.double), atol=3e-4
-        )  # the customary ones of CIFAR100 are off in the fourth digit
+        # the customary values of CIFAR100 are off in the fourth digit
+        assert torch.allclose(found, torch.tensor(official, dtype=torch.double), atol=3e-4)
