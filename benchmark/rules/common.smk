@@ -63,5 +63,5 @@ def points_of(wildcards):
 
 onstart:
     told(claim, Path(".snakemake"))
-    if SETTINGS.scale == "smoke":
+    if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
         warm.start(warm.address())
