@@ -50,7 +50,7 @@ _servers: list = []
 def ask(words: list[str]) -> int | None:
     """The exit status of `python -m benchmark <words>` run by the server; None if there is none that can."""
     path = os.environ.get(ADDRESS)
-    if not path or not hasattr(socket, "send_fds"):
+    if not path or not hasattr(socket, "send_fds") or not ours(path):
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
@@ -64,6 +64,11 @@ def ask(words: list[str]) -> int | None:
         for each in FORWARDED:
             signal.signal(each, lambda received, _: stop(number, received))
         return int(answer.readline() or 1)
+
+
+def ours(path: str) -> bool:
+    """True if the socket is there and this user's: the environment is handed to whoever listens."""
+    return os.path.exists(path) and os.stat(path).st_uid == os.getuid()
 
 
 def stop(number: int, received: int = signal.SIGTERM) -> None:
@@ -105,6 +110,7 @@ class Server:
         self.children: dict[int, socket.socket] = {}
         self.requests, self.stopping = 0, False
         self.selector = selectors.DefaultSelector()
+        path.unlink(missing_ok=True)  # of a killed process with this one's number
         before = os.umask(0o177)  # for this user alone
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(path))
