@@ -4,10 +4,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-include: "benchmark/rules/common.smk"
-include: "benchmark/rules/runs.smk"
-include: "benchmark/rules/tables.smk"
-include: "benchmark/rules/structure.smk"
+include: "benchmark/workflow/rules/common.smk"
+include: "benchmark/workflow/rules/runs.smk"
+include: "benchmark/workflow/rules/tables.smk"
+include: "benchmark/workflow/rules/structure.smk"
 
 
 rule all:

@@ -22,8 +22,8 @@ rectangular surrogate, a stem that pads by 3. What is left of the differences: a
 import torch
 from torch import nn
 
-from benchmark.errors import UserError
 from benchmark.method import Method, cross_entropy, divergence, log_probabilities, stage_ends
+from benchmark.shared.errors import UserError
 
 
 class IDSNN(Method):

@@ -9,11 +9,13 @@ from fractions import Fraction
 
 import pytest
 
-from benchmark import audit, published
-from benchmark.audit import arithmetic, claims, digits, names, order, report, same
-from benchmark.audit.finding import COLUMNS, SEVERITIES
-from benchmark.audit.interval import exact, largest, printed, show, smallest
-from benchmark.errors import UserError
+from benchmark.pins import published
+from benchmark.reports import audit
+from benchmark.reports.audit import arithmetic, digits, names, order, report, same
+from benchmark.reports.audit import sentences as claims
+from benchmark.reports.audit.finding import COLUMNS, SEVERITIES
+from benchmark.reports.audit.interval import exact, largest, printed, show, smallest
+from benchmark.shared.errors import UserError
 
 FOUND, PASSED = audit.findings(), audit.controls()
 
@@ -383,7 +385,7 @@ def test_ten_most_important():
 
 def test_order_is_fixed_and_import_is_light():
     code = (
-        "import sys, time; start = time.perf_counter(); from benchmark import audit; took = time.perf_counter() - start\n"
+        "import sys, time; start = time.perf_counter(); from benchmark.reports import audit; took = time.perf_counter() - start\n"
         "import hashlib; text = repr(audit.findings() + audit.controls())\n"
         "print(hashlib.sha256(text.encode()).hexdigest(), took < 1, [m for m in ('torch', 'numpy', 'pandas') if m in sys.modules])"
     )

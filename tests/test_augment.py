@@ -9,7 +9,7 @@ from PIL import Image
 from timm.data import auto_augment, create_transform
 
 from benchmark.datasets import digits, imagenet
-from benchmark.errors import UserError
+from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.batches import Batches, seed_everything
 

@@ -10,9 +10,10 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.model import sew_resnet as spikingjelly_sew
 from torch import nn
 
-from benchmark import catalogue, structure
-from benchmark.layers import First, count_parameters
-from benchmark.neurons import LIF
+from benchmark.measuring import structure
+from benchmark.networks.layers import First, count_parameters
+from benchmark.neurons.lif import LIF
+from benchmark.pins import kinds as catalogue
 
 STEPS, CLASSES = 4, 10
 TINY = {"cifar": (3, 16, 16), "imagenet": (3, 32, 32), "dvs": (2, 16, 16)}

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from benchmark import catalogue, cells, ledger, published, recipes
-from benchmark.cells import Cell
-from benchmark.errors import UserError
-from benchmark.settings import settings
+from benchmark.pins import cells, published, recipes
+from benchmark.pins import kinds as catalogue
+from benchmark.pins.cells import Cell
+from benchmark.pins.settings import settings
+from benchmark.runs import lines as ledger
+from benchmark.shared.errors import UserError
 
 TABLE = "table1_ldd"
 

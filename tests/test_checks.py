@@ -6,9 +6,9 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from benchmark.layers import First, Head, Residual, SpikingBackbone, conv_bn
-from benchmark.neurons import LIF, lif
-from benchmark.training import checks
+from benchmark.measuring import checks
+from benchmark.networks.layers import First, Head, Residual, SpikingBackbone, conv_bn
+from benchmark.neurons.lif import LIF, lif
 
 fire = partial(lif, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=False, surrogate="sigmoid", alpha=4.0)
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import claims, evidence
-from benchmark.__main__ import main
-from benchmark.audit.claims import ahead
-from benchmark.catalogue import ROOT
-from benchmark.errors import UserError
-from benchmark.settings import settings
+from benchmark.pins.kinds import ROOT
+from benchmark.pins.settings import settings
+from benchmark.reports import claim_verdicts as evidence
+from benchmark.reports import claims
+from benchmark.reports.audit.sentences import ahead
+from benchmark.shared.errors import UserError
+from benchmark.workflow.command import main
 
 THREE = settings({"seeds": 3})
 FOUND = claims.claims(THREE)

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import comparison, published, tables
-from benchmark.errors import UserError
-from benchmark.ledger import Line
-from benchmark.settings import settings
+from benchmark.pins import published
+from benchmark.pins.settings import settings
+from benchmark.reports import comparison, tables
+from benchmark.runs.lines import Line
+from benchmark.shared.errors import UserError
 
 NUMBER = replace(published.read("table1_ldd")[0], value="93.5", dataset="CIFAR10", metric="accuracy")
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 import torchvision.datasets
 
-from benchmark import catalogue, datasets
-from benchmark.__main__ import main
+from benchmark import datasets
 from benchmark.datasets import cifar, digits
-from benchmark.errors import UserError
+from benchmark.pins import kinds as catalogue
+from benchmark.shared.errors import UserError
+from benchmark.workflow.command import main
 
 CHECKSUMS = {
     "digits": "c45324a40f248440fec50ff308966751c7d71df9eb6e458fa5d9c2cff0f0417b",

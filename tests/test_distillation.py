@@ -8,13 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmark import cells, ledger, published
 from benchmark.backbones import ann_resnet, idsnn_resnet, resnet
-from benchmark.cells import Cell
-from benchmark.errors import UserError
 from benchmark.method import Outputs, distance, divergence, entropy, label_loss, log_probabilities, stage_ends
-from benchmark.settings import settings
-from benchmark.training import augment, network
+from benchmark.networks import build as network
+from benchmark.pins import cells, published
+from benchmark.pins.cells import Cell
+from benchmark.pins.settings import settings
+from benchmark.runs import lines as ledger
+from benchmark.shared.errors import UserError
+from benchmark.training import augment
 from benchmark.training.optimiser import optimiser, schedule
 from methods.bkdsnn import BKDSNN
 from methods.idsnn import IDSNN

@@ -10,7 +10,7 @@ import tomllib
 import pytest
 import yaml
 
-from benchmark.catalogue import ROOT
+from benchmark.pins.kinds import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DIRECT = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
@@ -137,7 +137,7 @@ def test_every_import_is_a_direct_dependency():
     files = [path for path in committed() if path.suffix in (".py", ".smk") or path.name == "Snakefile"]
     direct = set(versions(DIRECT))
     for path in files:
-        compared = {"syops", "neurobench"} if path.parent.name == "benchmarks" else set()  # measured beside ours where somebody has them
+        compared = {"syops", "neurobench"} if path.parent.name == "timing" else set()  # measured beside ours where somebody has them
         foreign = imported(path) - OURS - compared - set(sys.stdlib_module_names)
         lacking = {name for name in foreign if IMPORTED_AS.get(name, normal(name)) not in direct}
         assert not lacking, f"{path.relative_to(ROOT)} imports {lacking}"

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark import figures, ledger, published
-from benchmark.catalogue import ROOT
-from benchmark.errors import UserError
-from benchmark.settings import settings
+from benchmark.pins import published
+from benchmark.pins.kinds import ROOT
+from benchmark.pins.settings import settings
+from benchmark.reports import figures
+from benchmark.runs import lines as ledger
+from benchmark.shared.errors import UserError
 from benchmark.training import surface
 
 NAMES = ["figure5_idsnn", "figure4_ldd", "figure2_tser", "figure3_tser", "figure4_tser"]

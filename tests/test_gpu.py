@@ -4,10 +4,10 @@ import pytest
 import torch
 from spikingjelly.activation_based import functional
 
-from benchmark import cells, published
 from benchmark.backbones import spikformer
-from benchmark.neurons import lif
-from benchmark.settings import settings
+from benchmark.neurons.lif import lif
+from benchmark.pins import cells, published
+from benchmark.pins.settings import settings
 from benchmark.training.run import run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmark import catalogue
-from benchmark.cells import Cell, parameters
-from benchmark.errors import UserError
 from benchmark.method import Method, Outputs, cross_entropy
-from benchmark.published import DATASETS
+from benchmark.pins import kinds as catalogue
+from benchmark.pins.cells import Cell, parameters
+from benchmark.pins.published import DATASETS
+from benchmark.shared.errors import UserError
 from methods.direct import Direct
 from methods.ldd import LDD, Pooled, TemporalLayer
 

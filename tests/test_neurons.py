@@ -6,7 +6,7 @@ import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 
-from benchmark.neurons import BLOCK, LIF, FusedLIF, lif
+from benchmark.neurons.lif import BLOCK, LIF, FusedLIF, lif
 
 TOLERANCE = 2e-6
 PLAIN = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}

@@ -11,13 +11,14 @@ from timm.models.vision_transformer import Attention
 from torch import nn
 from torch.nn.functional import conv2d, max_pool2d
 
+from benchmark import conventions
 from benchmark.backbones.spike_driven_transformer import MaskedValues
-from benchmark.errors import UserError
-from benchmark.layers import AttentionProduct, First, Head, Residual, SoftmaxProduct, SpikingBackbone, conv_bn, max_pool
-from benchmark.neurons import lif
-from benchmark.operations import conventions, energy
-from benchmark.operations.records import Counter, Record
-from benchmark.sums import KINDS, Remembered, sums
+from benchmark.conventions import _energy as energy
+from benchmark.measuring.counter import Counter, Record
+from benchmark.measuring.spike_counts import KINDS, Remembered, sums
+from benchmark.networks.layers import AttentionProduct, First, Head, Residual, SoftmaxProduct, SpikingBackbone, conv_bn, max_pool
+from benchmark.neurons.lif import lif
+from benchmark.shared.errors import UserError
 
 fire = partial(lif, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=True, surrogate="sigmoid", alpha=4.0)
 LAYOUTS = {"planes": torch.contiguous_format, "pixels": torch.channels_last}

@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 import yaml
 
-from benchmark import published
-from benchmark.errors import UserError
+from benchmark.pins import published
+from benchmark.shared.errors import UserError
 
 NUMBERS = {
     "table1_ecmt": 64,
@@ -215,7 +215,7 @@ def test_unknown_table():
 
 def test_reading_pins_loads_no_heavy_module():
     code = (
-        "import sys; from benchmark import published; published.numbers(); "
+        "import sys; from benchmark.pins import published; published.numbers(); "
         "print([name for name in ('torch', 'numpy', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=published.PAPERS.parents[1], check=True)

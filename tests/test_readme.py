@@ -1,7 +1,7 @@
 """The README says what the files say."""
 
-from benchmark import readme
-from benchmark.catalogue import ROOT
+from benchmark.pins.kinds import ROOT
+from benchmark.reports import readme
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 

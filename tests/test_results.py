@@ -10,8 +10,10 @@ from functools import cache
 
 import pytest
 
-from benchmark import catalogue, comparison, published
-from benchmark.published import Number
+from benchmark.pins import kinds as catalogue
+from benchmark.pins import published
+from benchmark.pins.published import Number
+from benchmark.reports import comparison
 
 SKIPPED = ("missing", "not run", "not comparable at this scale", "not implemented")
 

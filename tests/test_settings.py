@@ -4,11 +4,12 @@ import pytest
 import yaml
 from snakemake.cli import parse_config
 
-from benchmark import cells, ledger
-from benchmark.__main__ import main
-from benchmark.catalogue import ROOT
-from benchmark.errors import UserError
-from benchmark.settings import CONFIG, check_directory, scales, settings
+from benchmark.pins import cells
+from benchmark.pins.kinds import ROOT
+from benchmark.pins.settings import CONFIG, check_directory, scales, settings
+from benchmark.runs import lines as ledger
+from benchmark.shared.errors import UserError
+from benchmark.workflow.command import main
 
 SCALES = ["paper", "reduced", "smoke"]
 

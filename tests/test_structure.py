@@ -5,11 +5,12 @@ import csv
 import pytest
 import torch
 
-from benchmark import catalogue, structure
-from benchmark.operations import conventions
-from benchmark.operations.records import Counter
-from benchmark.published import read
-from benchmark.training import network
+from benchmark import conventions
+from benchmark.measuring import structure
+from benchmark.measuring.counter import Counter
+from benchmark.networks import build as network
+from benchmark.pins import kinds as catalogue
+from benchmark.pins.published import read
 
 DENSE = {  # multiply-accumulates of convolutions and linear layers in 1e9 per step, counted on the official code (V2: by its layers)
     "spikformer-8-384": 4.660, "spikformer-6-512": 7.023, "spikformer-8-512": 8.256, "spikformer-10-512": 9.489, "spikformer-8-768": 18.512,

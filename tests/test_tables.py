@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from benchmark import ledger, tables
-from benchmark.settings import settings
+from benchmark.pins.settings import settings
+from benchmark.reports import tables
+from benchmark.runs import lines as ledger
 
 PAPER = settings({"scale": "paper", "seeds": 2})
 

@@ -13,13 +13,14 @@ import time
 import pytest
 import torch
 
-from benchmark import cells, ledger
-from benchmark.catalogue import ROOT
-from benchmark.cells import Cell
 from benchmark.datasets import digits
-from benchmark.errors import UserError
-from benchmark.files import lock, replacing
-from benchmark.settings import settings
+from benchmark.pins import cells
+from benchmark.pins.cells import Cell
+from benchmark.pins.kinds import ROOT
+from benchmark.pins.settings import settings
+from benchmark.runs import lines as ledger
+from benchmark.shared.errors import UserError
+from benchmark.shared.files import lock, replacing
 from benchmark.training import run as running
 from benchmark.training import teacher as teaching
 from benchmark.training.batches import Batches
@@ -166,7 +167,7 @@ def process(code, *words):
 KILLED = """
 import os, signal, sys
 from benchmark.training.loop import Training
-from benchmark.__main__ import main
+from benchmark.workflow.command import main
 step = Training.train_step
 def counting(self, *batch):
     if (self.epoch, self.step) == (1, 2):

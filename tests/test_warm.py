@@ -11,11 +11,12 @@ import time
 import pytest
 import torch
 
-from benchmark import cells, warm
-from benchmark.catalogue import ROOT
-from benchmark.cells import Cell
-from benchmark.files import locked
-from benchmark.settings import settings
+from benchmark.pins import cells
+from benchmark.pins.cells import Cell
+from benchmark.pins.kinds import ROOT
+from benchmark.pins.settings import settings
+from benchmark.shared.files import locked
+from benchmark.workflow import warm
 
 WAIT = 90
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import published
-from benchmark.catalogue import ROOT
+from benchmark.pins import published
+from benchmark.pins.kinds import ROOT
 
 TABLE = "results/table1_ldd.csv"
 TINY = "recipe={epochs: 1, warmup_epochs: 0}"
@@ -61,8 +61,8 @@ class Tree:
         """The runs behind a table: folder, method, backbone and data set."""
         code = """
 import json, sys
-from benchmark import ledger
-from benchmark.__main__ import chosen_settings
+from benchmark.runs import lines as ledger
+from benchmark.workflow.command import chosen_settings
 runs = ledger.runs([sys.argv[1]], chosen_settings(sys.argv[2:]))
 print(json.dumps([{"folder": str(folder), **vars(run.resolved.cell)} for folder, run in runs.items()]))
 """

@@ -10,7 +10,16 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import Head, Residual, SelfAttention, SoftmaxProduct, SpikingBackbone, conv_bn, spiking_stages, truncated_normal
+from benchmark.networks.layers import (
+    Head,
+    Residual,
+    SelfAttention,
+    SoftmaxProduct,
+    SpikingBackbone,
+    conv_bn,
+    spiking_stages,
+    truncated_normal,
+)
 
 SIZES = {"4-384": {"depth": 4, "dim": 384, "heads": 12}}
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}

@@ -13,8 +13,8 @@ from functools import partial
 from torch import nn
 
 from benchmark.backbones.resnet import block
-from benchmark.layers import First, Head, SpikingBackbone, conv_bn, residual_blocks
-from benchmark.neurons import lif
+from benchmark.networks.layers import First, Head, SpikingBackbone, conv_bn, residual_blocks
+from benchmark.neurons.lif import lif
 
 SIZES = {"18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}}
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}}

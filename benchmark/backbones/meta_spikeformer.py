@@ -14,7 +14,7 @@ from spikingjelly.activation_based import layer
 from torch import nn
 from torch.nn.functional import batch_norm
 
-from benchmark.layers import (
+from benchmark.networks.layers import (
     AttentionProduct,
     First,
     Head,
@@ -25,7 +25,7 @@ from benchmark.layers import (
     membrane_mlp,
     truncated_normal,
 )
-from benchmark.neurons import lif
+from benchmark.neurons.lif import lif
 
 SIZES = {  # dims: of the stages, the first one reached in two steps; depths: attention blocks of the last two
     "4-384": {"dims": [96, 192, 384, 480], "depths": [3, 1], "heads": 8},

@@ -11,8 +11,18 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import First, Head, Residual, SpikingBackbone, Sum, basic_branch, conv_bn, max_pool, residual_blocks
-from benchmark.neurons import lif
+from benchmark.networks.layers import (
+    First,
+    Head,
+    Residual,
+    SpikingBackbone,
+    Sum,
+    basic_branch,
+    conv_bn,
+    max_pool,
+    residual_blocks,
+)
+from benchmark.neurons.lif import lif
 
 SIZES = {  # hidden: neurons between the last block and the classifier, 0 for none
     "18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0},

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import (
+from benchmark.networks.layers import (
     First,
     Head,
     Residual,
@@ -22,7 +22,7 @@ from benchmark.layers import (
     max_pool,
     residual_blocks,
 )
-from benchmark.neurons import lif
+from benchmark.neurons.lif import lif
 
 SIZES = {
     "18": {"widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "bottleneck": False},

@@ -13,7 +13,7 @@ from functools import partial
 from torch import nn
 from torch.nn.functional import max_pool2d
 
-from benchmark.layers import (
+from benchmark.networks.layers import (
     Head,
     Residual,
     SelfAttention,
@@ -24,7 +24,7 @@ from benchmark.layers import (
     spiking_stages,
     truncated_normal,
 )
-from benchmark.neurons import lif
+from benchmark.neurons.lif import lif
 
 SIZES = {
     "2-256": {"depth": 2, "dim": 256, "heads": 8},

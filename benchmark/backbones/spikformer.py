@@ -9,8 +9,17 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import AttentionProduct, Head, Residual, SelfAttention, SpikingBackbone, conv_bn, spiking_stages, truncated_normal
-from benchmark.neurons import lif
+from benchmark.networks.layers import (
+    AttentionProduct,
+    Head,
+    Residual,
+    SelfAttention,
+    SpikingBackbone,
+    conv_bn,
+    spiking_stages,
+    truncated_normal,
+)
+from benchmark.neurons.lif import lif
 
 SIZES = {
     "2-256": {"depth": 2, "dim": 256, "heads": 16},

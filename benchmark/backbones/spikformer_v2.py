@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import (
+from benchmark.networks.layers import (
     AttentionProduct,
     First,
     Head,
@@ -21,7 +21,7 @@ from benchmark.layers import (
     conv_bn,
     truncated_normal,
 )
-from benchmark.neurons import lif
+from benchmark.neurons.lif import lif
 
 SIZES = {
     "8-384": {"depth": 8, "dim": 384, "heads": 8, "shortcut": "add"},

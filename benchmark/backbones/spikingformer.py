@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.layers import (
+from benchmark.networks.layers import (
     AttentionProduct,
     Head,
     Residual,
@@ -22,7 +22,7 @@ from benchmark.layers import (
     spiking_stages,
     truncated_normal,
 )
-from benchmark.neurons import lif
+from benchmark.neurons.lif import lif
 
 SIZES = {
     "2-256": {"depth": 2, "dim": 256, "heads": 16},

@@ -10,8 +10,8 @@ from functools import partial
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from benchmark.layers import First, Head, SpikingBackbone, conv_bn
-from benchmark.neurons import lif
+from benchmark.networks.layers import First, Head, SpikingBackbone, conv_bn
+from benchmark.neurons.lif import lif
 
 SIZES = {
     "11": {"widths": [64, 128, 256, 512, 512], "convolutions": [1, 1, 2, 2, 2], "pools": [1, 1, 1, 1, 1]},

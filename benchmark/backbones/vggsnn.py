@@ -10,8 +10,8 @@ from functools import partial
 from torch import nn
 
 from benchmark.backbones.vgg import group
-from benchmark.layers import First, SpikingBackbone, conv_bn, kaiming_normal
-from benchmark.neurons import lif
+from benchmark.networks.layers import First, SpikingBackbone, conv_bn, kaiming_normal
+from benchmark.neurons.lif import lif
 
 SIZES = {"8": {"widths": [64, 128, 256, 256, 512, 512, 512, 512]}}
 TWIN = {"divide": {"widths": 8}}

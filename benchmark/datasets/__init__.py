@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark import catalogue
+from benchmark.pins import kinds as catalogue
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from benchmark.datasets import Data, Images, checksum
-from benchmark.errors import UserError
+from benchmark.shared.errors import UserError
 
 DATASETS = {
     "CIFAR10": {"classes": 10, "image": [3, 32, 32], "layout": "cifar", "stand_in": False, "train": 50000, "test": 10000},

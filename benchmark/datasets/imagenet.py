@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from benchmark.datasets import Data
-from benchmark.errors import UserError
+from benchmark.shared.errors import UserError
 
 DATASETS = {"ImageNet": {"classes": 1000, "image": [3, 224, 224], "layout": "imagenet", "stand_in": False, "train": 1281167, "test": 50000}}
 STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -1,0 +1,1 @@
+"""The one loop that trains every network, from a recipe to weights and metrics."""

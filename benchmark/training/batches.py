@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmark.datasets import Data
-from benchmark.errors import UserError
+from benchmark.shared.errors import UserError
 from benchmark.training import augment
 
 WORKERS = min(8, os.cpu_count() or 1)  # loader processes for large images

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark.files import sha256
+from benchmark.shared.files import sha256
 
 
 class Checkpoint:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark.errors import UserError
+from benchmark.shared.errors import UserError
 
 
 def choose(name: str) -> torch.device:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from benchmark.files import write_csv
+from benchmark.networks.build import Tapped, reset
+from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
-from benchmark.training.network import Tapped, reset
 from benchmark.training.optimiser import Precision, optimiser, schedule
 from benchmark.training.teacher import Teacher
 

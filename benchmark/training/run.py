@@ -9,14 +9,16 @@ from pathlib import Path
 
 import torch
 
-from benchmark import catalogue, datasets
-from benchmark import structure as structures
-from benchmark.errors import UserError
-from benchmark.files import lock, replacing, write_csv, write_json
-from benchmark.layers import count_parameters
-from benchmark.operations import conventions, energy
-from benchmark.operations.records import Counter
-from benchmark.training import checks, network
+from benchmark import conventions, datasets
+from benchmark.conventions import _energy as energy
+from benchmark.measuring import checks
+from benchmark.measuring import structure as structures
+from benchmark.measuring.counter import Counter
+from benchmark.networks import build as network
+from benchmark.networks.layers import count_parameters
+from benchmark.pins import kinds as catalogue
+from benchmark.shared.errors import UserError
+from benchmark.shared.files import lock, replacing, write_csv, write_json
 from benchmark.training import device as devices
 from benchmark.training.batches import Batches, seed_everything
 from benchmark.training.loop import Training, evaluate

@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmark import catalogue, datasets
-from benchmark.errors import UserError
-from benchmark.files import write_csv
+from benchmark import datasets
 from benchmark.method import cross_entropy
+from benchmark.networks import build as network
+from benchmark.pins import kinds as catalogue
+from benchmark.shared.errors import UserError
+from benchmark.shared.files import write_csv
 from benchmark.training import device as devices
-from benchmark.training import network
 from benchmark.training.batches import Batches
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from benchmark.method import Outputs
+from benchmark.networks.build import Tapped
 from benchmark.training.batches import Batches
-from benchmark.training.network import Tapped
 
 LIMIT = 2**30  # bytes of answers worth keeping
 

@@ -1,0 +1,1 @@
+"""What backbones are made of: shared layers, attention, and how a network is built from a specification."""

@@ -1,0 +1,225 @@
+"""The parts that spiking backbones share. A spiking tensor is [T, B, C, H, W]; synaptic layers see time merged into the batch."""
+
+from spikingjelly.activation_based import layer
+from torch import nn
+
+from benchmark.measuring.spike_counts import nonzero_over
+
+
+def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=1, bias=False):
+    """Convolution and batch normalisation over the merged [T*B] batch; same padding unless given."""
+    padding = kernel // 2 if padding is None else padding
+    return layer.SeqToANNContainer(
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=bias), nn.BatchNorm2d(channels_out)
+    )
+
+
+def max_pool(kernel=3, stride=2, padding=1):
+    """Max pooling at every step."""
+    return layer.SeqToANNContainer(nn.MaxPool2d(kernel, stride, padding))
+
+
+def spiking_stages(channels, widths, pools, fire, steps):
+    """Conv3x3-BN-neuron-[max pool] for each width, as a list of layers; the first convolution of a static image runs once."""
+    stages, before = [], channels
+    for index, (width, pool) in enumerate(zip(widths, pools, strict=True)):
+        convolution = conv_bn(before, width, 3)
+        stages.append(First(steps, *convolution) if index == 0 else convolution)
+        stages += [fire(), max_pool()] if pool else [fire()]
+        before = width
+    return stages
+
+
+def membrane_mlp(dim, fire, ratio=4):
+    """x + BN(W2 fire(BN(W1 fire(x)))), the shortcut on membrane potentials; 1x1 convolutions with bias."""
+    return Residual(fire(), conv_bn(dim, ratio * dim, bias=True), fire(), conv_bn(ratio * dim, dim, bias=True))
+
+
+class First(nn.Sequential):
+    """The layers before the first neuron: once for a static image [B, C, H, W], at every step for events [T, B, C, H, W].
+
+    A static image is the same at each of the T steps, so the result is computed once and expanded (its batch statistics are
+    those of the T copies); operation counts multiply it by T where their convention says so.
+    """
+
+    def __init__(self, steps: int, *layers):
+        super().__init__(*layers)
+        self.steps = steps
+
+    def forward(self, x):
+        if x.dim() == 4:
+            return super().forward(x).unsqueeze(0).expand(self.steps, -1, -1, -1, -1)
+        return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class Residual(nn.Sequential):
+    """x + f(x)."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class InverseAndResidual(nn.Sequential):
+    """x AND NOT f(x), the IAND shortcut of SEW-ResNet (Fang et al., 2021): binary where x and f(x) are."""
+
+    def forward(self, x):
+        return x * (1 - super().forward(x))
+
+
+class Sum(nn.Module):
+    """f(x) + g(x), for a shortcut that is not the identity."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module):
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x):
+        return self.branch(x) + self.shortcut(x)
+
+
+def basic_branch(before, width, stride, fire):
+    """Conv3x3-BN-neuron-Conv3x3-BN, the branch of ResNet-18, -19 and -34, as a list."""
+    return [conv_bn(before, width, 3, stride), fire(), conv_bn(width, width, 3)]
+
+
+def bottleneck_branch(before, width, stride, fire):
+    """1x1, 3x3 (strided, as torchvision has it), 1x1 to four times the width: the branch of ResNet-50 and deeper, as a list."""
+    return [conv_bn(before, width), fire(), conv_bn(width, width, 3, stride), fire(), conv_bn(width, 4 * width)]
+
+
+def residual_blocks(before, widths, depths, block, expansion=1):
+    """All blocks of a residual network with the width of each one's output; every stage but the first halves the image.
+
+    `block(before, width, stride)` makes one, its shortcut a convolution where `stride` or the width change.
+    """
+    blocks, outputs = [], []
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        for index in range(depth):
+            blocks.append(block(before, width, 2 if stage and not index else 1))
+            before = width * expansion
+            outputs.append(before)
+    return blocks, outputs
+
+
+class AttentionProduct(nn.Module):
+    """Softmax-free attention scale * (Q K^T) V of three spike tensors [T, B, C, H, W], per head (Spikformer V2, eq. 12).
+
+    order: `qk_v` multiplies (Q K^T) V, cost N^2 C; `q_kv` multiplies Q (K^T V), cost N C^2 / heads. Both give the same values.
+    """
+
+    def __init__(self, heads: int, scale: float, order: str):
+        super().__init__()
+        self.heads, self.scale, self.order = heads, scale, order
+
+    watched = False  # an operation counter is looking: keep the first product
+
+    def forward(self, q, k, v):
+        shape = q.shape
+        q, k, v = (self.split(x) for x in (q, k, v))
+        left, middle = (q @ k.transpose(2, 3), v) if self.order == "qk_v" else (q, k.transpose(2, 3) @ v)
+        if self.watched:
+            self.first = left if self.order == "qk_v" else middle
+        return (left @ middle * self.scale).transpose(2, 3).reshape(shape)
+
+    def split(self, x):
+        """[T, B, C, H, W] -> [T*B, heads, N, d]."""
+        return x.flatten(0, 1).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
+
+    def count_operations(self, q, k, v, values: bool = True):
+        """(dense multiply-accumulates, accumulates) of both products.
+
+        An accumulate is a pair of nonzero operands that meet: coinciding spikes in the first product, a spike and a nonzero
+        entry of the first product in the second.
+        """
+        q, k, v = (self.split(x) for x in (q, k, v))
+        tokens, width = q.shape[2:]
+        inner = tokens if self.order == "qk_v" else width
+        dense = 2 * q[..., 0].numel() * inner * width
+        if not values:
+            return dense, 0
+        pairs = ((q, 2, k, 2), (self.first, 2, v, 3)) if self.order == "qk_v" else ((k, 3, v, 3), (q, 2, self.first, 3))
+        return dense, sum((nonzero_over(a, over_a) * nonzero_over(b, over_b)).sum() for a, over_a, b, over_b in pairs)
+
+
+class SoftmaxProduct(AttentionProduct):
+    """softmax(Q K^T / sqrt(d)) V, what an artificial Transformer has in place of the spiking product."""
+
+    def __init__(self, heads: int):
+        super().__init__(heads, None, "qk_v")
+
+    def forward(self, q, k, v):
+        shape = q.shape
+        q, k, v = (self.split(x) for x in (q, k, v))
+        return ((q @ k.transpose(2, 3) * q.shape[3] ** -0.5).softmax(3) @ v).transpose(2, 3).reshape(shape)
+
+    def count_operations(self, q, k, v, values: bool = True):
+        """Real numbers: every multiply-accumulate of both products happens."""
+        dense, _ = super().count_operations(q, k, v, values=False)
+        return dense, dense
+
+
+class SelfAttention(nn.Module):
+    """project(product(Q, K, V)), each of Q, K, V = neuron(synapse(x)); `synapse` and `fire` make new layers when called."""
+
+    def __init__(self, synapse, fire, product: nn.Module, project: nn.Module):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Sequential(synapse(), fire()) for _ in range(3))
+        self.product, self.project = product, project
+
+    def forward(self, x):
+        return self.project(self.product(self.q(x), self.k(x), self.v(x)))
+
+
+class Head(nn.Module):
+    """Mean over positions, then (after `before`, if any) a linear classifier at every step: [T, B, C, H, W] -> [T, B, classes]."""
+
+    def __init__(self, width: int, classes: int, before: nn.Module | None = None):
+        super().__init__()
+        self.before = before
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = x.flatten(3).mean(3)
+        return self.classifier(x if self.before is None else self.before(x))
+
+
+class SpikingBackbone(nn.Module):
+    """stem -> blocks -> head. Input [B, C, H, W] static or [T, B, C, H, W] events; output logits [T, B, classes].
+
+    `blocks` is what a method may tap, `widths` the channels of each block's output, `token` the vector that stands for an output.
+    Neurons keep their state until `spikingjelly.activation_based.functional.reset_net`.
+    """
+
+    def __init__(self, stem: nn.Module, blocks: list[nn.Module], widths: list[int], head: nn.Module, steps: int):
+        super().__init__()
+        self.stem, self.blocks, self.head = stem, nn.Sequential(*blocks), head
+        self.widths, self.steps = widths, steps
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)))
+
+    @staticmethod
+    def token(feature):
+        """Block output [T, B, C, H, W] -> [T, B, C], the mean over positions, which is what the classifier sees of it."""
+        return feature.flatten(3).mean(3)
+
+
+def truncated_normal(module: nn.Module, kinds) -> None:
+    """Weights of these kinds of layers from a normal distribution of deviation 0.02, biases zero (as the official models do)."""
+    for layer_ in module.modules():
+        if isinstance(layer_, kinds):
+            nn.init.trunc_normal_(layer_.weight, std=0.02)
+            if layer_.bias is not None:
+                nn.init.zeros_(layer_.bias)
+
+
+def kaiming_normal(module: nn.Module) -> None:
+    """Convolutions from a normal distribution that keeps the variance of ReLU gradients (He et al., 2015), as torchvision does."""
+    for layer_ in module.modules():
+        if isinstance(layer_, nn.Conv2d):
+            nn.init.kaiming_normal_(layer_.weight, mode="fan_out", nonlinearity="relu")
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,117 @@
+"""The configuration: config.yaml, then the scale's file, then what the command line overrides, every key checked."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from benchmark.pins import kinds as catalogue
+from benchmark.pins.kinds import ROOT
+from benchmark.pins.published import DATASETS
+from benchmark.shared.errors import UserError, unknown
+
+TYPES = {"string": str, "integer": int, "boolean": bool, "mapping": dict, "rules": (list, dict)}
+CONFIG = ROOT / "config"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run; keys as in config/schema.yaml."""
+
+    scale: str
+    seeds: int
+    data_root: str
+    device: str
+    twin: bool
+    data: dict = field(hash=False)
+    recipe: list = field(hash=False)  # rules {for, set}, later ones override
+    params: dict = field(hash=False)
+
+
+def settings(overrides: dict | None = None) -> Settings:
+    """config/config.yaml with `overrides` on top. UserError: an unknown key, scale or name in a mapping, or a value of the wrong type."""
+    texts = [key for key, entry in _read(CONFIG / "schema.yaml").items() if entry["type"] == "string"]
+    overrides = {key: value if key in texts else plain(value) for key, value in (overrides or {}).items()}
+    chosen = {**_read(CONFIG / "config.yaml"), **overrides}
+    check(chosen, "config")
+    if chosen["scale"] not in scales():
+        raise unknown("scale", chosen["scale"], scales())
+    if chosen["seeds"] < 1:
+        raise UserError(f"config key 'seeds': at least 1 run per cell, not {chosen['seeds']}")
+    scale = _read(scales()[chosen["scale"]])
+    check(scale, f"config/scales/{chosen['scale']}.yaml")
+    merged = {"params": {}, **scale, **chosen}
+    for key in ("data", "params"):  # an override adds to the scale's mapping
+        merged[key] = {**scale.get(key, {}), **chosen.get(key, {})}
+    merged["recipe"] = [*_rules(scale.get("recipe", [])), *_rules(chosen.get("recipe", []))]
+    return Settings(**merged)
+
+
+def _rules(recipe) -> list:
+    return [{"for": {}, "set": recipe}] if isinstance(recipe, dict) else recipe
+
+
+@cache
+def scales() -> dict[str, Path]:
+    """The scales by name."""
+    return {path.stem: path for path in sorted((CONFIG / "scales").glob("*.yaml"))}
+
+
+def check(values: dict, where: str) -> None:
+    """Every key known and of its type, else a UserError that names it."""
+    schema = _read(CONFIG / "schema.yaml")
+    for key, value in values.items():
+        if key not in schema:
+            raise UserError(f"{where}: {unknown('key', key, schema)}")
+        kind = schema[key]["type"]
+        if not isinstance(value, TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
+            raise UserError(f"{where}: key '{key}' must be a {kind} ({schema[key]['about']}), not {value!r}")
+    for rule in _rules(values.get("recipe", [])):
+        if not (isinstance(rule, dict) and rule.keys() == {"for", "set"} and all(isinstance(part, dict) for part in rule.values())):
+            raise UserError(f"{where}: key 'recipe': a rule is {{for: {{...}}, set: {{...}}}}, not {rule!r}")
+    for printed, used in values.get("data", {}).items():
+        if printed not in DATASETS:
+            raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), DATASETS)}")
+        catalogue.dataset(str(used))
+    for method, chosen in values.get("params", {}).items():
+        catalogue.method(str(method))
+        if not isinstance(chosen, dict):
+            raise UserError(f"{where}: key 'params': {method} needs {{parameter: value}}, not {chosen!r}")
+
+
+def plain(value):
+    """A value from the command line as it was meant: snakemake leaves everything inside braces as text, YAML leaves 1e-3 so."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value):
+        return float(value)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def check_directory(scale: str, here: Path, root: Path = ROOT) -> None:
+    """Each scale owns its working directory: smoke the repository's, the others work/<scale>; mixing them queues every training again."""
+    home = root if scale == "smoke" else root / "work" / scale
+    others = {root.resolve(), *(root.resolve() / "work" / name for name in scales())} - {home.resolve()}
+    if here.resolve() in others:
+        raise UserError(
+            f"scale={scale} does not belong in this directory ({here}), which holds another scale's runs: use --profile profiles/{scale}"
+            if scale != "smoke"
+            else f"scale=smoke does not belong in {here}: run it without a profile"
+        )
+
+
+@cache
+def _read(path: Path) -> dict:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None

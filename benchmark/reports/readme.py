@@ -1,0 +1,50 @@
+"""Fills the README's marked blocks from the files: the smoke table, the coverage, the most important audit findings."""
+
+import re
+from pathlib import Path
+
+from benchmark.pins import published
+from benchmark.pins.kinds import ROOT
+from benchmark.reports import audit
+from benchmark.reports import implemented as coverage
+from benchmark.reports.tables import aligned
+
+README = ROOT / "README.md"
+
+
+def blocks(root: Path = ROOT) -> dict[str, str]:
+    """Marker name -> text. The table is left out while there is none."""
+    found = {"coverage": covered(root), "audit": most_important()}
+    table = root / "results" / "table1_ldd.md"
+    if table.exists():
+        found["table1_ldd"] = table.read_text(encoding="utf-8").partition("\n\n")[2].strip()
+    return found
+
+
+def covered(root: Path) -> str:
+    """Lines of each table: how many there are and how many can run."""
+    rows = coverage.lines(root)
+    heads = ("table", "printed numbers", "lines", "can run", "nothing to run")
+    counted = [coverage.counts(table, [row for row in rows if row["table"] == table]) for table in published.tables()]
+    return aligned(heads, [(line[0], line[2], line[1], line[3], line[4]) for line in counted]).strip()
+
+
+def most_important() -> str:
+    """The ten most important findings as a list."""
+    counts = f"{len(audit.findings())} findings and {len(audit.controls())} controls that check out"
+    intro = f"The audit has {counts}. The ten most important findings:"
+    lines = [f"{index}. {item.sentence}" for index, item in enumerate(audit.ten_most_important(), 1)]
+    return "\n".join([intro, "", *lines])
+
+
+def filled(text: str, found: dict[str, str]) -> str:
+    """The README with these blocks in place."""
+    for name, block in found.items():
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL
+        )
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8"), blocks()), encoding="utf-8")

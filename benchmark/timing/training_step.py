@@ -1,0 +1,88 @@
+"""CPU seconds of a Spikformer training step with our neuron, spikingjelly's and a ReLU in its place, on one thread.
+
+    python -m benchmark.timing.training_step [--dim 96] [--depth 2] [--batch 32] [--repeats 9]
+
+The three are interleaved, so that a machine whose speed drifts slows all of them; the median of each is printed, and its ratio to ReLU.
+"""
+
+import argparse
+import statistics
+import time
+
+import numba
+import torch
+from spikingjelly.activation_based import functional, neuron
+from torch import nn
+
+from benchmark.backbones import spikformer
+from benchmark.neurons.lif import LIF
+
+STEPS, CLASSES = 4, 10
+
+
+def network(kind: str, size: dict) -> nn.Module:
+    """The same Spikformer with `ours`, `spikingjelly` or `relu` neurons."""
+    torch.manual_seed(0)
+    model = spikformer.build(size, spikformer.LAYOUTS["cifar"], spikformer.NEURON, CLASSES, (3, 32, 32), STEPS)
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, LIF) and kind != "ours":
+                setattr(parent, name, nn.ReLU() if kind == "relu" else plain(child))
+    return model.to(memory_format=torch.channels_last)
+
+
+def plain(fused: LIF) -> neuron.LIFNode:
+    """spikingjelly's own node with the constants of ours."""
+    constants = {key: getattr(fused, key) for key in ("tau", "decay_input", "v_threshold", "v_reset", "surrogate_function", "detach_reset")}
+    return neuron.LIFNode(**constants, step_mode="m")
+
+
+def trainer(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, bf16: bool):
+    """A function that makes one training step and returns the loss."""
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+
+    def step() -> float:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = nn.functional.cross_entropy(model(images).float().mean(0), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        functional.reset_net(model)
+        return loss.item()
+
+    return step
+
+
+def measure(size: dict, batch: int, repeats: int, bf16: bool) -> dict[str, float]:
+    """Median CPU seconds of one step for each kind of neuron."""
+    images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
+    labels = torch.randint(CLASSES, (batch,))
+    trainers = {kind: trainer(network(kind, size), images, labels, bf16) for kind in ("relu", "ours", "spikingjelly")}
+    losses = {kind: [step(), step()] for kind, step in trainers.items()}  # warm-up
+    if not bf16 and abs(losses["ours"][0] - losses["spikingjelly"][0]) > 1e-6:
+        raise SystemExit(f"the networks do not compute the same: {losses}")
+    seconds = {kind: [] for kind in trainers}
+    for _ in range(repeats):
+        for kind, step in trainers.items():
+            began = time.process_time()
+            step()
+            seconds[kind].append(time.process_time() - began)
+    return {kind: statistics.median(values) for kind, values in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("dim", 96), ("depth", 2), ("batch", 32), ("repeats", 9)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    chosen = parser.parse_args()
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)  # after numba, whose first call sets torch's threads to all there are
+    size = {"depth": chosen.depth, "dim": chosen.dim, "heads": 12}
+    for bf16 in (False, True):
+        found = measure(size, chosen.batch, chosen.repeats, bf16)
+        for kind, seconds in found.items():
+            print(f"{'bf16' if bf16 else 'fp32'}  {kind:12}  {seconds:.3f} s  {seconds / found['relu']:.2f} x ReLU")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+# What the rules share: settings from the configuration, and the runs of every table, resolved once.
+import json
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+
+from benchmark.pins import cells
+from benchmark.reports import figures
+from benchmark.runs import lines as ledger
+from benchmark.pins import published
+from benchmark.workflow import warm
+from benchmark.shared.errors import UserError
+from benchmark.shared.files import claim
+from benchmark.pins.settings import check_directory, settings
+
+
+def told(function, *arguments):
+    """A user's mistake as one clear line instead of a traceback."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+SETTINGS = told(settings, dict(config))
+told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
+RUNS = told(ledger.runs, [*published.tables(), *published.figures()], SETTINGS)
+CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
+SURFACES = told(figures.surfaces, list(published.figures()), SETTINGS)
+UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES  # whose weights something reads
+CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+
+# What must not count for a re-run reaches the commands as environment: where the repository and the data lie, and the device.
+ENVIRONMENT = {
+    "PYTHONPATH": workflow.basedir,
+    "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
+    "SPIKELEDGER_DEVICE": SETTINGS.device,
+    "SPIKELEDGER_CONFIG": json.dumps(config),
+    warm.ADDRESS: warm.address(),
+}
+EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
+shell.prefix(f"set -euo pipefail; export {EXPORTS}; ".replace("{", "{{").replace("}", "}}"))
+
+
+def one_of(names):
+    """A wildcard constraint that matches these names and nothing else."""
+    return "|".join(sorted(names)) or "none"
+
+
+def upstream_weights(wildcards):
+    """Input of a run: the weights of what ran before it, by role."""
+    return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
+
+
+def runs_of(wildcards):
+    """Input of a table: the metrics of every run behind it."""
+    return [str(folder / "metrics.json") for folder in told(ledger.runs, [wildcards.table], SETTINGS)]
+
+
+def points_of(wildcards):
+    """Input of a figure: what its runs measured, curves and surfaces included."""
+    return [str(path) for path in told(figures.inputs, wildcards.figure, SETTINGS)]
+
+
+onstart:
+    told(claim, Path(".snakemake"))
+    if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
+        warm.start(warm.address())

@@ -1,0 +1,62 @@
+# One rule trains and measures any cell; `train_upstream` also declares the weights, which something downstream reads.
+
+
+rule train:
+    input:
+        unpack(upstream_weights),
+    output:
+        metrics="runs/{cell}/seed{seed}/metrics.json",
+        curve="runs/{cell}/seed{seed}/curve.csv",
+        layers="runs/{cell}/seed{seed}/layers.csv",
+    log:
+        "logs/{cell}/seed{seed}.log",
+    wildcard_constraints:
+        cell=one_of(CELLS.keys() - UPSTREAM),
+        seed=r"\d+",
+    conda:
+        "../../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0 if SETTINGS.scale == "smoke" else 1,
+    params:  # `spec` is not passed on: its change is what re-runs a cell
+        spec=lambda wildcards: CELLS[wildcards.cell].json,
+        upstream=lambda wildcards, input: [f"{role}={path}" for role, path in input.items()],
+    shell:
+        "python -m benchmark run --cell {wildcards.cell} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
+        " --upstream {params.upstream:q} --threads {threads} 2> {log:q}"
+        " || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"
+
+
+use rule train as train_upstream with:
+    output:
+        metrics="runs/{cell}/seed{seed}/metrics.json",
+        curve="runs/{cell}/seed{seed}/curve.csv",
+        layers="runs/{cell}/seed{seed}/layers.csv",
+        weights="runs/{cell}/seed{seed}/weights.pt",
+    wildcard_constraints:
+        cell=one_of(UPSTREAM),
+        seed=r"\d+",
+
+
+rule surface:
+    input:
+        metrics="runs/{cell}/seed{seed}/metrics.json",
+        weights="runs/{cell}/seed{seed}/weights.pt",
+    output:
+        "runs/{cell}/seed{seed}/surface.csv",
+    log:
+        "logs/{cell}/seed{seed}.surface.log",
+    wildcard_constraints:
+        cell=one_of(SURFACES),
+        seed=r"\d+",
+    conda:
+        "../../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0 if SETTINGS.scale == "smoke" else 1,
+    params:
+        points=11 if SETTINGS.scale == "smoke" else 41,
+        images=256 if SETTINGS.scale == "smoke" else 4096,
+    shell:
+        "python -m benchmark surface --run $(dirname {input.metrics:q}) --points {params.points} --images {params.images}"
+        " --threads {threads} 2> {log:q}"
