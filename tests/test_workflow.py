@@ -4,84 +4,32 @@ import csv
 import fcntl
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmark.pins import published
-from benchmark.pins.kinds import ROOT
+from benchmark.runs import structures
+from tests.tree import Tree, copy_tree
 
 TABLE = "results/table1_ldd.csv"
 TINY = "recipe={epochs: 1, warmup_epochs: 0}"
 DATA = os.environ.get("SPIKELEDGER_DATA")
 
 
-def copy_tree(target: Path) -> Path:
-    """What git would commit, and the compiled neuron, which takes ten seconds to make."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    compiled = [str(path.relative_to(ROOT)) for path in (ROOT / "benchmark").glob("**/__pycache__/*.nb?")]
-    for name in [*filter(None, listed.stdout.split("\0")), *compiled]:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-    return target
-
-
-class Tree:
-    """A copy of the project and what can be asked of it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("SPIKELEDGER", "PYTEST")) and key != "PYTHONPATH"}
-        self.environment = {**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-    def run(self, *words, timeout=100):
-        return subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=timeout)
-
-    def snakemake(self, *words, timeout=100):
-        """Standard output and error together."""
-        done = self.run("snakemake", "--cores", "1", *words, timeout=timeout)
-        return done.returncode, done.stdout + done.stderr
-
-    def benchmark(self, *words):
-        return self.run(sys.executable, "-m", "benchmark", *words)
-
-    def jobs(self, *words) -> dict[str, int]:
-        """What a dry run would do: rule -> number of jobs."""
-        status, said = self.snakemake("--dry-run", *words)
-        assert status == 0, said
-        stats = said.partition("Job stats:")[2].partition("total")[0]
-        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
-
-    def cells(self, *pairs, table="table1_ldd") -> list[dict]:
-        """The runs behind a table: folder, method, backbone and data set."""
-        code = """
-import json, sys
-from benchmark.runs import lines as ledger
-from benchmark.workflow.command import chosen_settings
-runs = ledger.runs([sys.argv[1]], chosen_settings(sys.argv[2:]))
-print(json.dumps([{"folder": str(folder), **vars(run.resolved.cell)} for folder, run in runs.items()]))
-"""
-        return json.loads(self.run(sys.executable, "-c", code, table, *pairs).stdout)
-
-    def cell(self, *pairs, table="table1_ldd", **wanted) -> dict:
-        """The only run like this."""
-        (found,) = (cell for cell in self.cells(*pairs, table=table) if wanted.items() <= cell.items())
-        return found
-
-    def pretend_done(self) -> None:
-        """Outputs for every run of the table, older than the table would be."""
-        for cell in self.cells():
-            folder = self.folder / cell["folder"]
-            folder.mkdir(parents=True)
-            for name in ("curve.csv", "layers.csv", "weights.pt", "metrics.json"):
-                (folder / name).write_text("{}")
-        for cell in self.cells():
-            os.utime(self.folder / cell["folder"] / "weights.pt", (1e9, 1e9))  # older than what was trained from it
+def pretend_done(tree) -> None:
+    """Outputs for every run of the table and its networks, older than the table would be."""
+    for cell in tree.cells():
+        folder = tree.folder / cell["folder"]
+        folder.mkdir(parents=True)
+        for name in ("curve.csv", "layers.csv", "weights.pt", "metrics.json"):
+            (folder / name).write_text("{}")
+        os.utime(folder / "weights.pt", (1e9, 1e9))  # older than what was trained from it
+    for path in structures.behind("table1_ldd"):
+        (tree.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree.folder / path).write_text("{}")
 
 
 @pytest.fixture
@@ -99,7 +47,7 @@ def test_every_table_can_be_asked_for(shared):
     names = published.tables()
     jobs = shared.jobs(*(f"results/{table}.csv" for table in names), "results/audit.csv", "results/published.csv", "results/coverage.csv")
     assert jobs["table"] == len(names) == 21 and jobs["audit"] == jobs["published"] == jobs["coverage"] == 1
-    assert shared.jobs("--config", "seeds=2", "--", TABLE) == {"table": 1, "train": 32, "train_upstream": 7}
+    assert shared.jobs("--config", "seeds=2", "--", TABLE) == {"table": 1, "network": 9, "train": 32, "train_upstream": 7}
 
 
 def test_figures_and_claims_can_be_asked_for(shared):
@@ -109,12 +57,12 @@ def test_figures_and_claims_can_be_asked_for(shared):
 
 
 def test_the_default_is_the_first_table(shared):
-    assert shared.jobs() == {"all": 1, "table": 1, "train": 16, "train_upstream": 5}
+    assert shared.jobs() == {"all": 1, "table": 1, "network": 9, "train": 16, "train_upstream": 5}
 
 
 @pytest.mark.parametrize("scale", ["paper", "reduced"])
 def test_a_profile_runs_the_same_cells_in_its_own_directory(scale, shared):
-    assert shared.jobs("--profile", f"profiles/{scale}", "--", TABLE) == {"table": 1, "train": 18, "train_upstream": 3}
+    assert shared.jobs("--profile", f"profiles/{scale}", "--", TABLE) == {"table": 1, "network": 9, "train": 18, "train_upstream": 3}
     assert not (shared.folder / "runs").exists()
 
 
@@ -163,68 +111,33 @@ def test_one_cell_from_end_to_end_and_nothing_twice(tree):
         lines = list(csv.DictReader(file))
     assert len(lines) == 18 and sum(line["accuracy_verdict"] == "not run" for line in lines) == 17
     (line,) = (line for line in lines if line["accuracy_verdict"] != "not run")
-    assert line["accuracy_verdict"] == "not comparable at this scale" and (line["dataset"], line["data"]) == ("CIFAR10", "digits")
+    assert line["accuracy_verdict"] == "not comparable" and (line["dataset"], line["data"]) == ("CIFAR10", "digits")
+    assert line["differs"].startswith("twin; digits for CIFAR10; 1 of ")
     assert float(line["accuracy"]) == round(json.loads((tree.folder / target).read_text())["accuracy"], 2) and line["n_seeds"] == "1"
     meta = json.loads((tree.folder / "results/table1_ldd.partial.meta.json").read_text())["runs"][student["folder"]]
     assert meta["state"] == "done" and meta["recipe"]["epochs"] == {"value": 1, "source": "smoke scale or config"}
     said = tree.benchmark("status", "table1_ldd", "--config", TINY).stdout.splitlines()
     assert sum(line.startswith("done ") for line in said) == 2 and "21 distinct, at scale smoke" in said[-2]
-    assert "2 done, 0 running, 0 failed, 19 missing" in said[-2] and said[-1] == "0 of 18 lines not implemented"
+    assert "2 done, 0 running, 0 failed, 0 damaged, 19 missing" in said[-2] and said[-1].startswith("0 of 18 lines cannot run")
 
     # what was written from part of the runs is not taken for the table
-    assert tree.jobs("--config", TINY, "--", TABLE) == {"table": 1, "train": 16, "train_upstream": 3}
+    assert tree.jobs("--config", TINY, "--", TABLE) == {"table": 1, "network": 9, "train": 16, "train_upstream": 3}
 
 
 def test_an_edited_recipe_value_reruns_its_cells_alone(tree):
-    tree.pretend_done()
+    pretend_done(tree)
     assert tree.jobs(TABLE) == {"table": 1}
     recipes = tree.folder / "benchmark/papers/ldd/recipes.yaml"
     before = recipes.read_text()
-    recipes.write_text(before + "- for: {dataset: CIFAR100, method: ldd}\n  set:\n    label_smoothing: [0.2, a test]\n")
+    recipes.write_text(before + "  - for: {dataset: CIFAR100, method: ldd}\n    set:\n      label_smoothing: [0.2, a test]\n")
     assert tree.jobs(TABLE) == {"table": 1, "train": 3}
-    recipes.write_text(before + '- for: {dataset: CIFAR100, backbone: "vit-*"}\n  set:\n    label_smoothing: [0.2, a test]\n')
+    recipes.write_text(before + '  - for: {dataset: CIFAR100, backbone: "vit-*"}\n    set:\n      label_smoothing: [0.2, a test]\n')
     assert tree.jobs(TABLE) == {"table": 1, "train": 3, "train_upstream": 1}
     recipes.write_text(before + "\n# a comment\n")
     assert tree.jobs(TABLE) == {"table": 1}
     method = tree.folder / "methods/ldd.py"
     method.write_text(method.read_text() + "\nCHANGED = True\n")
     assert tree.jobs(TABLE) == {"table": 1, "train": 8, "train_upstream": 1}
-
-
-TOY = '''"""Cross-entropy twice over.
-
-Paper: none.
-Equations: L = 2 CE.
-Expected: nothing.
-Command: snakemake results/table9_ldd.csv
-"""
-
-from benchmark.method import Method, cross_entropy
-
-
-class Toy(Method):
-    params = {"weight": 2.0}
-    ranges = {"weight": [0.0, 9.0]}
-
-    def loss(self, student, teacher, target, parts):
-        return {"task": self.weight * cross_entropy(student.logits.mean(0), target)}
-'''
-
-
-def test_a_method_and_a_table_are_one_file_each(tree):
-    table = tree.folder / "benchmark" / "papers" / "ldd" / "table9.csv"
-    pin = "1,toys,Toy,Spikformer-4-384,CIFAR10,2,accuracy,50.0,%,measured,none:1,toy:spikformer-4-384,weight=3,\n"
-    table.write_text(",".join(published.COLUMNS) + "\n" + pin)
-    _, said = tree.snakemake("--config", TINY, "--", "results/table9_ldd.csv")
-    assert "1 printed numbers: 1 not implemented." in said
-    (tree.folder / "methods" / "toy.py").write_text(TOY)
-    (tree.folder / "results" / "table9_ldd.csv").unlink()
-    status, said = tree.snakemake("--config", TINY, "--", "results/table9_ldd.csv")
-    assert status == 0, said
-    (line,) = csv.DictReader((tree.folder / "results" / "table9_ldd.csv").open())
-    assert (line["run"].partition("-digits")[0], line["accuracy_verdict"]) == ("toy-spikformer-4-384", "not comparable at this scale")
-    metrics = json.loads((tree.folder / "runs" / line["run"] / "seed0" / "metrics.json").read_text())
-    assert (metrics["spec"]["params"], float(line["accuracy"])) == ({"weight": 3}, metrics["accuracy"])
 
 
 def test_a_failing_run_is_told_and_marked(tree):
@@ -259,7 +172,7 @@ def test_only_training_imports_torch(words, pandas, shared, tmp_path):
 
 REAL = {  # data set -> its run, recipe and twice chance
     "CIFAR10": ({"method": "ldd", "dataset": "CIFAR10", "backbone": "spikformer-4-384"}, "table1_ldd", "lr: 2e-3, precision: bf16", 20),
-    "CIFAR100": ({"method": "tser", "options": []}, "table3_tser", "crop: 4, flip: 0.5", 2),
+    "CIFAR100": ({"method": "tser", "params": []}, "table3_tser", "crop: 4, flip: 0.5", 2),
 }
 
 
@@ -279,7 +192,7 @@ def test_real_images_train_above_chance(dataset, tree):
     status, said = tree.snakemake(*threads, "--config", *pairs, "--", f"{student['folder']}/metrics.json", timeout=1200)
     assert status == 0, said
     metrics = json.loads((tree.folder / student["folder"] / "metrics.json").read_text())
-    assert metrics["data"] == dataset and metrics["epochs"] == 2 and metrics["accuracy"] > chance
+    assert metrics["spec"]["data"]["name"] == dataset and metrics["epochs"] == 2 and metrics["accuracy"] > chance
 
 
 def test_two_workflows_in_one_directory_are_kept_apart(tree):
@@ -291,3 +204,89 @@ def test_two_workflows_in_one_directory_are_kept_apart(tree):
         assert (status, "another workflow is running in" in said) == (2, True)
     status, said = tree.snakemake("results/published.csv")  # the lock went with its holder
     assert status == 0, said
+
+
+# ---- one bad file stops only what asks for it; a table that cannot be made anew stays
+
+
+def breaks(tree, file: str, old: str | None, new: str):
+    """Edit a file of the copy; old None replaces it whole."""
+    path = tree.folder / file
+    text = path.read_text() if path.exists() else ""
+    path.write_text(new if old is None else text.replace(old, new, 1))
+    return lambda: path.write_text(text) if text else path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "broken", "said"),
+    [
+        ("benchmark/papers/tser/recipes.yaml", None, "rules: [", "table1_tser", "papers/tser/recipes.yaml: not valid YAML"),
+        ("benchmark/papers/tser/table2.csv", "ImageNet", "ImagNet", "table2_tser", "papers/tser/table2.csv:2: unknown dataset 'ImagNet'"),
+        ("benchmark/papers/tser/table3.csv", "tser:resnet-18", "tser:resnet-81", "table3_tser", "unknown backbone 'resnet-81'"),
+        ("benchmark/papers/tser/table3.csv", "tser:resnet-18", "tsre:resnet-18", "table3_tser", "unknown method 'tsre'"),
+        ("methods/tser.py", None, "def broken(:", "table3_tser", "methods/tser.py:1: not valid Python"),
+        ("benchmark/backbones/vgg.py", None, "def broken(:", "table4_tser", "benchmark/backbones/vgg.py:1: not valid Python"),
+        ("benchmark/papers/ldd/table1 copy.csv", None, "a backup", None, ""),
+    ],
+)
+def test_one_bad_file_stops_only_what_asks_for_it(shared, file, old, new, broken, said):
+    mend = breaks(shared, file, old, new)
+    try:
+        assert shared.jobs(TABLE)["table"] == 1
+        assert shared.benchmark("status").returncode == 0
+        if broken:
+            done = shared.run("snakemake", "--cores", "1", "--dry-run", f"results/{broken}.csv")
+            (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+            assert done.returncode != 0 and said in line and "Traceback" not in done.stderr
+    finally:
+        mend()
+
+
+def test_a_data_set_in_place_of_another_stops_only_tables_that_it_does_not_fit(shared):
+    words = ("--dry-run", "--config", "data={ImageNet: digits}", "--")
+    assert shared.snakemake(*words, "results/table1_tser.csv")[0] == 0
+    status, said = shared.snakemake(*words, "results/table2_tser.csv")
+    assert status != 0 and "has no form for cifar images" in said
+
+
+def test_a_table_that_cannot_be_made_anew_leaves_the_old_one_and_says_why(tree):
+    status, said = tree.snakemake("results/published.csv", "results/audit.csv")
+    assert status == 0, said
+    before = (tree.folder / "results/audit.csv").read_text()
+    rules = tree.folder / "benchmark/reports/audit/report.py"
+    whole = rules.read_text()
+    rules.write_text(whole + "\nraise RuntimeError('the line that matters')\n")
+    status, said = tree.snakemake("results/audit.csv")
+    assert status != 0 and "the line that matters" in said
+    assert (tree.folder / "results/audit.csv").read_text() == before
+    rules.write_text(whole + "\nUNUSED = 1\n")
+    status, said = tree.snakemake("results/audit.csv")  # what was put back is not taken for new
+    assert status == 0 and "Nothing to be done" not in said
+    assert (tree.folder / "results/audit.csv").stat().st_mtime > 1e9
+
+
+def test_a_profiles_scale_survives_a_config_on_the_command_line(shared):
+    words = ("--profile", "profiles/paper", "--config", "data_root=/elsewhere", "seeds=2", "--", TABLE)
+    assert shared.jobs(*words) == {"table": 1, "network": 9, "train": 36, "train_upstream": 3}
+
+
+# ---- forced re-runs and what made the weights
+
+
+def test_a_forced_rerun_trains_again_and_says_what_trained(tree):
+    """An edit that breaks the optimiser used to be stamped on weights that it had not trained."""
+    cell = tree.cell(TINY, method="direct", dataset="CIFAR10", backbone="spikformer-4-384")
+    target = f"{cell['folder']}/metrics.json"
+    assert tree.snakemake("--config", TINY, "--", target)[0] == 0
+    first = json.loads((tree.folder / target).read_text())
+    assert not list((tree.folder / cell["folder"]).glob("*checkpoint*"))
+    assert tree.snakemake("--config", TINY, "--forcerun", "train", "--", target)[0] == 0
+    second = json.loads((tree.folder / target).read_text())
+    assert second["accuracy_by_epoch"] == first["accuracy_by_epoch"] and second["measured"]["finished"] > first["measured"]["finished"]
+    loop = tree.folder / "benchmark/training/optimiser.py"
+    loop.write_text(loop.read_text().replace('lr=recipe["lr"]', 'lr=0 * recipe["lr"]', 1))
+    other = tree.cell(TINY, method="direct", dataset="CIFAR10", backbone="spikformer-4-384")
+    assert other["folder"] != cell["folder"]  # other code, another run
+    assert tree.snakemake("--config", TINY, "--", f"{other['folder']}/metrics.json")[0] == 0
+    broken = json.loads((tree.folder / other["folder"] / "metrics.json").read_text())
+    assert broken["accuracy"] != first["accuracy"] and len(broken["trained"]) == 1

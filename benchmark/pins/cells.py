@@ -1,64 +1,92 @@
-"""Published row -> cell -> everything a job needs, as one sorted JSON -> id. Never loads torch.
+"""Printed row -> cell -> everything a job needs, as one sorted JSON -> id. Never loads torch.
 
-A cell is method x backbone x data set x T x teacher x recipe. `resolve` turns it into a specification at a scale; equal
-specifications have equal ids and run once, whichever rows, tables and papers ask for them.
+A cell is method x backbone x data set x T x recipe, and what it needs above it by role (a teacher, an ANN to convert, an encoder), each a
+cell itself. `resolve` turns it into a specification at a scale; equal specifications have equal ids and run once, whichever rows, tables
+and papers ask for them. Where on its run a number is read (readings.py) is no part of a cell.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from benchmark.pins import kinds as catalogue
-from benchmark.pins import recipes
-from benchmark.pins.published import Number
-from benchmark.pins.settings import Settings
+from benchmark.pins import code, kinds, readings, recipes
+from benchmark.pins.published import Number, read
+from benchmark.pins.settings import Settings, printed
 from benchmark.shared.errors import UserError, unknown
 
-PROTOCOL = 3  # raise it when a change to shared code (training, operations, layers, neurons) changes results
+TRAINING = code.ROOT / "benchmark" / "training" / "run.py"  # the code of every run starts here
 
-READINGS = {"at_epoch"}  # options that say where on a run's curve a number is read, not how it is trained
+
+class Lacking(Exception):
+    """The row cannot run, for a reason that stands on a reviewed list or that a method gives; says which."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What has to run for a printed row. Steps as an integer; options as sorted (parameter, value) pairs."""
+    """What has to run for a printed row. `work`: whose recipe; `above`: backbones of the roles that the method needs, in its order;
+    `params` and `options` as sorted (name, value) pairs, the method's and the recipe's."""
 
-    paper: str
+    work: str
     table: str
     method: str
     backbone: str
-    teacher: str | None
+    above: tuple
     dataset: str
     time_steps: int
+    params: tuple = ()
     options: tuple = ()
 
     @property
-    def about(self) -> dict[str, str]:
+    def about(self) -> dict:
         """What the rules of recipes are `for`."""
-        options = " ".join(f"{key}={value}" for key, value in self.options)
-        return {"table": self.table, "dataset": self.dataset, "method": self.method, "backbone": self.backbone, "options": options}
+        return {
+            "table": self.table,
+            "dataset": self.dataset,
+            "method": self.method,
+            "backbone": self.backbone,
+            "options": dict(self.options),
+        }
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A cell at a scale: `spec` is what its job needs, `sources` where each recipe value came from, `upstream` what runs before."""
+    """A cell at a scale: `spec` is what its job needs, `sources` where each recipe value came from, `upstream` what runs before, by role."""
 
     cell: Cell
     spec: dict
     sources: dict
     upstream: tuple  # of (role, Resolved)
 
-    @property
+    @cached_property
     def json(self) -> str:
-        return json.dumps(self.spec, sort_keys=True)
+        return canonical(self.spec)
 
-    @property
+    @cached_property
     def id(self) -> str:
-        return f"{self.spec['method']}-{self.spec['backbone']}-{self.spec['data']}-T{self.spec['time_steps']}-{digest(self.json)}"
+        return id_of(self.spec)
+
+    @cached_property
+    def differences(self) -> list[str]:
+        """What was run otherwise than printed, in short phrases; empty if nothing was: then its numbers are compared."""
+        from benchmark.pins import comparable
+
+        return comparable.differences(self, resolve(self.cell, printed()))
 
     def with_upstream(self) -> list["Resolved"]:
         """This and everything that runs before it."""
         return [self, *(found for _, above in self.upstream for found in above.with_upstream())]
+
+
+def canonical(spec: dict) -> str:
+    """A specification as its one text."""
+    return json.dumps(spec, sort_keys=True, allow_nan=False)
+
+
+def id_of(spec: dict) -> str:
+    """The name of a specification, and of its runs' folder."""
+    names = (spec["method"]["name"], spec["network"]["name"], spec["data"]["name"], f"T{spec['time_steps']}", digest(canonical(spec)))
+    return "-".join(names)
 
 
 def digest(text: str) -> str:
@@ -66,129 +94,202 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-class Lacking(Exception):
-    """The row needs a method, backbone or data set whose file does not exist (yet); says which."""
+# ---- from a printed number to its cell
 
 
 def cell_of(number: Number) -> Cell | None:
-    """The cell behind a printed number, None if nothing has to run for it. Lacking if a file for it is missing."""
+    """The cell behind a printed number, None if nothing has to run for it. Lacking if it cannot run; UserError for a misspelt name."""
     if not number.cell:
         return None
-    method, backbone, *teacher = number.cell.split(":")
-    for kind, name in (("method", method), ("backbone", backbone), *(("backbone", name) for name in teacher), ("data set", number.dataset)):
-        require(kind, name)
-    if catalogue.method(method).tables.get("needs_teacher") and not teacher:
-        raise Lacking(f"teacher of {number.cell}, which the paper does not print")
-    if not recipes.exist(number.paper):
-        raise Lacking(f"recipes of paper {number.paper}")
-    time_steps = "1" if is_ann(backbone) and number.time_steps == "-" else number.time_steps
-    options = tuple(sorted(parse_options(number.options).items()))
-    cell = Cell(number.paper, number.name, method, backbone, teacher[0] if teacher else None, number.dataset, 0, options)
-    if time_steps != "-" and not time_steps.isdigit():
-        raise Lacking(f"a reading of '{time_steps}' time steps")
-    return replace(cell, time_steps=read_steps(cell) if time_steps == "-" else int(time_steps))
+    method, backbone, *above = number.cell.split(":")
+    where = f"{number.name}, row {number.row}"
+    for kind, name in (("method", method), ("backbone", backbone), *(("backbone", name) for name in above), ("data set", number.dataset)):
+        require(kind, name, where)
+    work = work_of(number)
+    if not recipes.exist(work):
+        require("recipe", work, where)
+    declared = kinds.method(method)
+    roles = needs(method)
+    check_roles(where, number.cell, above, roles)
+    params, options = owned(number, method, work, where)
+    cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options)
+    cell = replace(cell, time_steps=steps_of(number, cell, declared.tables.get("any_time", False)))
+    reason = kinds.fits(method)(kinds.backbone(backbone), **{role: kinds.backbone(name) for role, _, name in above_of(cell)})
+    if reason:
+        raise Lacking(f"does not fit: {reason}")
+    return cell
 
 
-def require(kind: str, name: str) -> None:
-    """Lacking unless a file declares this method, backbone or data set."""
-    look_up = {"method": catalogue.method, "backbone": catalogue.backbone, "data set": catalogue.dataset}[kind]
+def require(kind: str, name: str, where: str) -> None:
+    """Lacking if something has no file for a reason on the reviewed list; UserError, with near names, if it is on neither."""
+    look_up = {"method": kinds.method, "backbone": kinds.backbone, "data set": kinds.dataset}
+    if (kind, name) in kinds.not_built():
+        raise Lacking(f"{kind} {name}: {kinds.not_built()[kind, name]}")
+    if kind == "recipe":
+        raise UserError(
+            f"{where}: no recipe of {name}: write papers/cited/{name}/recipes.yaml, or put it on papers/not_built.csv with the reason"
+        )
     try:
-        look_up(name)
-    except UserError:
-        raise Lacking(f"{kind} {name}") from None
+        look_up[kind](name)
+    except UserError as error:
+        listed = [other for of, other in kinds.not_built() if of == kind]
+        known = {"method": kinds.files("method"), "backbone": kinds.backbones(), "data set": kinds.datasets()}[kind]
+        raise UserError(f"{where}: {unknown(kind, name, [*known, *listed])}" if f"'{name}'" in str(error) else str(error)) from None
 
 
-def is_ann(backbone: str) -> bool:
-    """True for a backbone without neurons, which has one time step."""
-    return not catalogue.backbone(backbone).family.tables["NEURON"]
+def work_of(number: Number) -> str:
+    """Whose recipe a row runs by: the paper's own, or of a quoted row the cited work's.
+
+    A cited work is named like its method, an ANN's row like the method that shares its printed row, plain training like the network.
+    """
+    if number.origin != "quoted":
+        return number.paper
+    same_row = [other.cell.split(":")[0] for other in read(number.name) if other.row == number.row and other.cell]
+    methods = [name for name in (number.cell.split(":")[0], *same_row) if name != "direct"]
+    return methods[0] if methods else kinds.backbone(number.cell.split(":")[1]).family.path.stem.replace("_", "-")
 
 
-def read_steps(cell: Cell) -> int:
-    """The number of time steps where the table prints none: a named reading in the paper's recipes."""
-    found = recipes.recipe(cell.paper, **cell.about).get("time_steps")
+def needs(method: str) -> dict:
+    """role -> {"method": ..., perhaps "backbone": "same"}: what a method needs above it."""
+    return kinds.method(method).tables.get("needs", {})
+
+
+def check_roles(where: str, text: str, above: list, roles: dict) -> None:
+    """UserError if a cell names fewer or more networks above than its method needs."""
+    named = [role for role, of in roles.items() if of.get("backbone") != "same"]
+    if len(above) != len(named):
+        method, backbone = text.split(":")[:2]
+        form = ":".join([method, backbone, *(f"<{role}>" for role in named)])
+        raise UserError(f"{where}: cell '{text}' must be {form}: {method} needs {', '.join(named) or 'nothing'} above it")
+
+
+def owned(number: Number, method: str, work: str, where: str) -> tuple[tuple, tuple]:
+    """A row's options by who owns them: the method's parameters, the recipe's options; readings are left out. UserError for nobody's."""
+    params, options = {}, {}
+    of_method, of_recipe = kinds.method(method).tables.get("params", {}), recipes.sheet(work).options
+    for key, value in parse_options(number.options).items():
+        if key in readings.OPTIONS:
+            continue
+        if key in of_recipe:
+            options[key] = value
+        elif key in of_method:
+            params[key] = value
+        else:
+            raise UserError(f"{where}: {unknown('option', key, [*of_method, *of_recipe, *readings.OPTIONS])}")
+    return tuple(sorted(params.items())), tuple(sorted(options.items()))
+
+
+def steps_of(number: Number, cell: Cell, any_time: bool) -> int:
+    """The steps that a cell runs: as printed, the largest that any row reads where one run has them all, as the recipe says, or 1 (ANN)."""
+    if kinds.backbone(cell.backbone).ann and not any_time:
+        return 1
+    if any_time:
+        return readings.largest(number)
+    if number.time_steps != "-":
+        if not number.time_steps.isdigit():
+            raise UserError(
+                f"{number.name}, row {number.row}: '{number.time_steps}' time steps, but {cell.method} runs a fixed number of them"
+            )
+        return int(number.time_steps)
+    found = recipes.time_steps(cell.work, cell.about)
     if found is None:
-        raise Lacking(f"time steps of {cell.table}, which prints none")
-    return found[0]
+        raise UserError(f"{number.name}, row {number.row} prints no time steps, and the recipes of {cell.work} have no time_steps for it")
+    return found
 
 
 def parse_options(text: str) -> dict:
     """`entropy=0 projection=last` -> {'entropy': 0, 'projection': 'last'}."""
     pairs = (item.partition("=") for item in text.split())
-    return {key: _plain(value) for key, _, value in pairs}
+    return {key: plain(value) for key, _, value in pairs}
 
 
-def _plain(text: str):
+def plain(text: str):
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
 
 
+# ---- from a cell to its specification
+
+
 def resolve(cell: Cell, settings: Settings) -> Resolved:
-    """Everything the cell's job needs at this scale. UserError for an unknown name, option or recipe key."""
-    method, backbone = catalogue.method(cell.method), catalogue.backbone(cell.backbone)
-    data = settings.data.get(cell.dataset, cell.dataset)
-    entry, data_file = catalogue.dataset(data)
-    printed, _ = catalogue.dataset(cell.dataset)
-    recipe = {key: value for key, value in recipes.recipe(cell.paper, **cell.about).items() if key in recipes.KEYS}
-    recipe = recipes.override(recipe, settings.recipe, f"{settings.scale} scale or config", **cell.about)
-    upstream = _upstream(cell, settings)
-    tables = backbone.family.tables
+    """Everything the cell's job needs at this scale. UserError for an unknown name, parameter or recipe key."""
+    method, backbone = kinds.method(cell.method), kinds.backbone(cell.backbone)
+    entry, data = kinds.dataset(settings.data.get(cell.dataset, cell.dataset))
+    recipe, sources = recipe_of(cell, settings)
+    upstream = tuple((role, resolve(above, settings)) for role, above in cells_above(cell))
+    neuron = method.tables.get("neuron") or backbone.family.table("NEURON")
     spec = {
-        "protocol": PROTOCOL,
-        "scale": settings.scale,
-        "method": cell.method,
-        "params": parameters(of_method(cell), settings),
-        "backbone": cell.backbone,
-        "twin": settings.twin,
-        "size": backbone.twin if settings.twin else backbone.size,
-        "layout": backbone.layout(entry["layout"]),
-        "neuron": tables["NEURON"],
-        "structure": {
-            "size": backbone.size,
-            "layout": backbone.layout(printed["layout"]),
-            "classes": printed["classes"],
-            "image": printed["image"],
+        "method": {"name": cell.method, "file": method.file, "params": parameters(cell, settings)},
+        "network": {
+            "name": cell.backbone,
+            "file": backbone.family.file,
+            "size": backbone.twin if settings.twin else backbone.size,
+            "layout": backbone.layout(entry["layout"]),
+            "neuron": neuron,
+            "twin": settings.twin,
         },
-        "dataset": cell.dataset,
-        "data": data,
-        "time_steps": 1 if is_ann(cell.backbone) else cell.time_steps,
-        "teacher": cell.teacher,
-        "recipe": {key: value for key, (value, _) in recipe.items()},
-        "upstream": {role: above.id for role, above in upstream},
-        "code": {"method": method.code, "backbone": backbone.family.code, "data": data_file.code},
+        "data": {"name": settings.data.get(cell.dataset, cell.dataset), "file": data.file, **entry},
+        "time_steps": cell.time_steps,
+        "recipe": recipes.without_neutral(recipe),
+        "above": {role: above.id for role, above in upstream},
+        "code": {
+            "method": method.code,
+            "network": backbone.family.code,
+            "data": data.code,
+            "training": code.of_closure(TRAINING),
+            **({"neuron": kinds.named("neuron", neuron["name"]).code} if neuron else {}),
+        },
     }
-    return Resolved(cell, spec, {key: source for key, (_, source) in recipe.items()}, upstream)
+    return Resolved(cell, spec, sources, upstream)
 
 
-def _upstream(cell: Cell, settings: Settings) -> tuple:
-    if cell.teacher is None:
-        return ()
-    teacher = Cell(cell.paper, cell.table, "direct", cell.teacher, None, cell.dataset, 1)
-    return (("teacher", resolve(teacher, settings)),)
+def recipe_of(cell: Cell, settings: Settings) -> tuple[dict, dict]:
+    """The recipe's values and where each came from."""
+    groups = tuple(kinds.method(cell.method).tables.get("recipe", ("training", "augmentation", "evaluation")))
+    found = recipes.recipe(cell.work, groups, cell.about)
+    found = recipes.override(found, settings.recipe, f"{settings.scale} scale or config", cell.about)
+    values = {key: value for key, (value, _) in found.items()}
+    recipes.check_together(values, f"recipe of {cell.method} {cell.backbone} on {cell.dataset} ({cell.table}) at scale {settings.scale}")
+    return values, {key: source for key, (_, source) in found.items()}
 
 
-def of_method(cell: Cell) -> Cell:
-    """The cell with the options that are its method's: not those which the recipe reads, nor readings of the curve."""
-    others = READINGS | recipes.options(cell.paper, **cell.about)
-    return replace(cell, options=tuple((key, value) for key, value in cell.options if key not in others))
+def above_of(cell: Cell) -> list[tuple[str, str, str]]:
+    """(role, method, backbone) of what a cell needs above it."""
+    named, found = iter(cell.above), []
+    for role, of in needs(cell.method).items():
+        found.append((role, of["method"], cell.backbone if of.get("backbone") == "same" else next(named)))
+    return found
+
+
+def cells_above(cell: Cell) -> list[tuple[str, Cell]]:
+    """The cells above, by role: on the same data set, by the same work's recipe, without the row's options.
+
+    An artificial network has one time step; a spiking one as many as the cell, unless the method says how many.
+    """
+    roles, found = needs(cell.method), []
+    for role, method, backbone in above_of(cell):
+        steps = 1 if kinds.backbone(backbone).ann else roles[role].get("time_steps", cell.time_steps)
+        found.append((role, Cell(cell.work, cell.table, method, backbone, (), cell.dataset, steps)))
+    return found
 
 
 def parameters(cell: Cell, settings: Settings) -> dict:
     """The method's parameters: its defaults (`params_for` a printed data set before the general ones), then the config's, then what
-    the row changes. UserError for an unknown one.
-    """
-    tables = catalogue.method(cell.method).tables
+    the row changes. UserError for an unknown one, or a value that it cannot have."""
+    tables = kinds.method(cell.method).tables
     defaults = {**tables.get("params", {}), **tables.get("params_for", {}).get(cell.dataset, {})}
-    chosen = {**settings.params.get(cell.method, {}), **dict(cell.options)}
+    chosen = {**settings.params.get(cell.method, {}), **dict(cell.params)}
     for key in chosen:
         if key not in defaults:
             raise UserError(f"method {cell.method}: {unknown('parameter', key, defaults)}")
     values = {**defaults, **chosen}
     for key, allowed in tables.get("choices", {}).items():
-        if values[key] not in allowed:
-            raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values[key]), map(str, allowed))}")
+        if values.get(key) not in allowed:
+            raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values.get(key)), map(str, allowed))}")
     for key, (low, high) in tables.get("ranges", {}).items():
-        if not isinstance(values[key], (int, float)) or not low <= values[key] <= high:
-            raise UserError(f"method {cell.method}: {key} must be a number from {low} to {high}, not {values[key]}")
+        value = values.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise UserError(f"method {cell.method}: {key} must be a number from {low} to {high}, not {value}")
     return values

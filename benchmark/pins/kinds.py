@@ -1,31 +1,53 @@
-"""Which methods, backbones and data sets exist, and what their files declare, read without importing (and so without torch).
+"""Which methods, backbones, neurons, data sets, conventions and metrics there are, and what their files declare, read without importing.
 
-A file declares its literal tables (upper-case names at the top level, or attributes of its method class). Its `code` is a hash
-of its syntax tree without docstrings: comments, formatting and `touch` change nothing, a changed line of code does. Shared code
-(layers, neurons, training) is covered by `cells.PROTOCOL` instead.
+A file declares its literal tables: upper-case names at the top level, or attributes of its method class. A file that is no valid Python
+stops only what asks for it.
 """
 
 import ast
-import hashlib
+import csv
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from benchmark.pins import code
+from benchmark.pins.code import ROOT, shown
 from benchmark.shared.errors import UserError, unknown
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FOLDERS = {"method": ROOT / "methods", "backbone": ROOT / "benchmark" / "backbones", "data set": ROOT / "benchmark" / "datasets"}
-SIBLINGS = ("methods.", "benchmark.backbones.", "benchmark.datasets.")
+FOLDERS = {
+    "method": ROOT / "methods",
+    "backbone": ROOT / "benchmark" / "backbones",
+    "neuron": ROOT / "benchmark" / "neurons",
+    "data set": ROOT / "benchmark" / "datasets",
+    "convention": ROOT / "benchmark" / "conventions",
+    "metric": ROOT / "benchmark" / "metrics",
+}
+PAPERS = ROOT / "benchmark" / "papers"
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What one file says of itself."""
+    """What one file says of itself; `code` is the hash of everything that it runs."""
 
     path: Path
     doc: str
     tables: dict = field(hash=False)
-    code: str
+
+    @property
+    def code(self) -> str:
+        return code.of_closure(self.path)
+
+    @property
+    def file(self) -> str:
+        """The path as specifications have it."""
+        return self.path.relative_to(ROOT).as_posix()
+
+    def table(self, name: str) -> dict:
+        """A literal table that this kind of file must have. UserError if it has none."""
+        if name not in self.tables:
+            raise UserError(f"{shown(self.path)}: has no table {name} of plain values; see _template.py beside it")
+        return self.tables[name]
 
 
 @dataclass(frozen=True)
@@ -38,18 +60,23 @@ class Backbone:
 
     @property
     def size(self) -> dict:
-        return self.family.tables["SIZES"][self.size_name]
+        return self.family.table("SIZES")[self.size_name]
+
+    @property
+    def ann(self) -> bool:
+        """True for a network without neurons, which has one time step."""
+        return not self.family.table("NEURON")
 
     @property
     def twin(self) -> dict:
         """The size that the smoke scale runs: the same code, other widths."""
-        rule = self.family.tables["TWIN"]
+        rule = self.family.table("TWIN")
         divided = {key: _divide(self.size[key], by) for key, by in rule.get("divide", {}).items()}
         return {**self.size, **divided, **rule.get("set", {})}
 
     def layout(self, kind: str) -> dict:
         """What this kind of data (cifar, imagenet, dvs) changes. UserError if the family has no form for it."""
-        layouts = self.family.tables["LAYOUTS"]
+        layouts = self.family.table("LAYOUTS")
         if kind not in layouts:
             raise UserError(f"{self.name} has no form for {kind} images; it has: {', '.join(layouts)}")
         return layouts[kind]
@@ -61,62 +88,51 @@ def _divide(value, by: int):
 
 @cache
 def declared(path: Path) -> Declared:
-    """Read one Python file without importing it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    doc = ast.get_docstring(tree) or ""
+    """Read one Python file without importing it. UserError: not valid Python."""
+    tree = code.tree(path)
     statements = [*tree.body, *(item for node in tree.body if isinstance(node, ast.ClassDef) for item in node.body)]
-    tables = dict(_literals(statements))
-    siblings = [declared(path.with_name(f"{name}.py")).code for name in _siblings(tree)]
-    return Declared(path, doc, tables, hashlib.sha256("".join([code_hash(tree), *siblings]).encode()).hexdigest()[:8])
-
-
-def _siblings(tree: ast.Module) -> list[str]:
-    """Files of the same folder that this one builds on (ann_resnet on resnet): their code is part of its own."""
-    imports = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return sorted({module.rpartition(".")[2] for module in imports if module.startswith(SIBLINGS)})
+    return Declared(path, ast.get_docstring(tree) or "", dict(_literals(statements)))
 
 
 def _literals(statements):
     for statement in statements:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        value = getattr(statement, "value", None)
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and value is not None and isinstance(targets[0], ast.Name):
             try:
-                yield statement.targets[0].id, ast.literal_eval(statement.value)
+                yield targets[0].id, ast.literal_eval(value)
             except ValueError:
                 continue  # an expression, not a table
-
-
-def code_hash(tree: ast.Module) -> str:
-    """Eight hex digits of the code without docstrings, comments and formatting."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(_dump(tree).encode()).hexdigest()[:8]
-
-
-def _dump(node) -> str:
-    """A syntax tree as text that is the same in every Python version (ast.dump and ast.unparse are not)."""
-    if isinstance(node, list):
-        return f"[{' '.join(_dump(item) for item in node)}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    filled = (
-        (name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name not in ("ctx", "kind", "type_comment")
-    )
-    return f"({type(node).__name__} {' '.join(f'{name}={_dump(value)}' for name, value in filled)})"
 
 
 @cache
 def files(kind: str) -> dict[str, Path]:
     """Files of one kind by the name that their file name stands for, those with a leading underscore left out."""
-    paths = sorted(FOLDERS[kind].glob("[!_]*.py"))
-    return {path.stem.replace("_", "-"): path for path in paths}
+    return {path.stem.replace("_", "-"): path for path in sorted(FOLDERS[kind].glob("[!_]*.py"))}
+
+
+def named(kind: str, name: str) -> Declared:
+    """A method, neuron, convention or metric file by its name. UserError for an unknown one."""
+    if name not in files(kind):
+        raise unknown(kind, name, files(kind))
+    return declared(files(kind)[name])
 
 
 def method(name: str) -> Declared:
-    """A training or conversion method by its file name. UserError for an unknown one."""
-    if name not in files("method"):
-        raise unknown("method", name, files("method"))
-    return declared(files("method")[name])
+    """A training, distillation or conversion method by its file name. UserError for an unknown one."""
+    return named("method", name)
+
+
+@cache
+def fits(name: str) -> Callable[..., str]:
+    """A method's module-level function `fits`, compiled alone: reason why networks do not go together, empty if they do."""
+    path = method(name).path
+    found = [node for node in code.tree(path).body if isinstance(node, ast.FunctionDef) and node.name == "fits"]
+    if not found:
+        return lambda student, **above: ""
+    space: dict = {}
+    exec(compile(ast.Module(found[-1:], []), str(path), "exec"), space)
+    return space["fits"]
 
 
 @cache
@@ -124,25 +140,50 @@ def backbone(name: str) -> Backbone:
     """A backbone by family and size, `spikformer-4-384`. UserError for an unknown one."""
     for family in sorted(files("backbone"), key=len, reverse=True):
         size = name.removeprefix(family + "-")
-        if size != name and size in declared(files("backbone")[family]).tables["SIZES"]:
+        if size != name and size in declared(files("backbone")[family]).table("SIZES"):
             return Backbone(name, declared(files("backbone")[family]), size)
     raise unknown("backbone", name, backbones())
 
 
 def backbones() -> list[str]:
-    """Full names of all backbones."""
-    return [f"{family}-{size}" for family, path in files("backbone").items() for size in declared(path).tables["SIZES"]]
+    """Full names of all backbones whose files can be read."""
+    return [f"{family}-{size}" for family, file in readable("backbone").items() for size in file.tables.get("SIZES", {})]
+
+
+def readable(kind: str) -> dict[str, Declared]:
+    """What can be read of a kind; a broken file is left to whoever asks for it by name."""
+    found = {}
+    for name, path in files(kind).items():
+        try:
+            found[name] = declared(path)
+        except UserError:
+            continue
+    return found
+
+
+@cache
+def datasets() -> dict[str, Declared]:
+    """Every data set and stand-in by name."""
+    return {name: file for file in readable("data set").values() for name in file.tables.get("DATASETS", {})}
 
 
 def dataset(name: str) -> tuple[dict, Declared]:
-    """A data set's table entry (classes, image, layout, stand_in) and its file. UserError for an unknown one."""
+    """A data set's table entry and its file. UserError for an unknown one, naming files that cannot be read."""
     if name not in datasets():
+        for path in files("data set").values():
+            declared(path).table("DATASETS")  # what cannot be read may be what was meant
         raise unknown("data set", name, datasets())
     file = datasets()[name]
     return file.tables["DATASETS"][name], file
 
 
 @cache
-def datasets() -> dict[str, Declared]:
-    """Every data set and stand-in by name."""
-    return {name: declared(path) for path in files("data set").values() for name in declared(path).tables["DATASETS"]}
+def not_built() -> dict[tuple[str, str], str]:
+    """(kind, name) -> why it does not exist: papers/not_built.csv, the reviewed list. UserError for a line without a reason."""
+    path = PAPERS / "not_built.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    for number, line in enumerate(lines, 2):
+        if not all((line.get(key) or "").strip() for key in ("kind", "name", "why")):
+            raise UserError(f"{shown(path)}:{number}: a line needs kind, name and why")
+    return {(line["kind"], line["name"]): line["why"] for line in lines}

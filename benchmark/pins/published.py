@@ -10,14 +10,17 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
+from benchmark.pins import kinds
+from benchmark.pins.code import shown
+from benchmark.pins.kinds import PAPERS
 from benchmark.shared.errors import UserError, unknown
 
-PAPERS = Path(__file__).parent.parent / "papers"
-DATASETS = ("CIFAR10", "CIFAR100", "ImageNet", "CIFAR10-DVS", "DVS128", "-")
 ORIGINS = ("measured", "quoted", "reconstructed")
 WORDED = {  # how a column is written, and how that is said
     "time_steps": (r"-|[1-9]\d*(\(\d+\)|/\d+)?", "as printed, from 1 on, or - where none is printed"),
     "options": (r"(\w+=\S+( \w+=\S+)*)?", "empty or name=value, parted by one blank"),
+    "value": (r"-?\d+(\.\d+)?", "a number in plain digits"),
+    "cell": (r"([^:\s]+(:[^:\s]+)+)?", "empty or method:backbone, then a network above for each that the method needs"),
 }
 METRICS = {  # name: what one unit of it is
     "accuracy": "top-1 test accuracy, %",
@@ -107,8 +110,15 @@ def figures() -> dict[str, Path]:
 
 
 def _files(kind: str) -> dict[str, Path]:
-    files = sorted(PAPERS.glob(f"*/{kind}*.csv"), key=lambda path: (path.parent.name, int(path.stem.removeprefix(kind))))
+    """Files named <kind><number>.csv; a backup copy beside them is none."""
+    files = [path for path in PAPERS.glob(f"*/{kind}*.csv") if path.stem.removeprefix(kind).isdecimal()]
+    files.sort(key=lambda path: (path.parent.name, int(path.stem.removeprefix(kind))))
     return {f"{path.stem}_{path.parent.name}": path for path in files}
+
+
+def datasets() -> list[str]:
+    """What a pin's data set may be: one with a file, one that is known not to be built, or - for none."""
+    return ["-", *kinds.datasets(), *(name for kind, name in kinds.not_built() if kind == "data set")]
 
 
 @cache
@@ -118,27 +128,46 @@ def read(name: str) -> tuple[Number, ...]:
     if name not in known:
         raise unknown(kind, name, known)
     path = known[name]
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{path}: the header must be {','.join(COLUMNS)}")
-        return tuple(_number(path, reader.line_num, kind, line) for line in reader)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown(path)}: not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
+    reader = csv.DictReader(text.splitlines(keepends=True))
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise UserError(f"{shown(path)}: the header must be {','.join(COLUMNS)}")
+    numbers, places = [], {}
+    for line in reader:
+        number = _number(path, reader.line_num, kind, line)
+        first, other = places.setdefault(_place(number), (reader.line_num, number))
+        if first != reader.line_num and not (number.note and number.value == other.value):
+            raise UserError(
+                f"{shown(path)}:{reader.line_num}: the same number as in line {first}, pinned twice; if the paper prints it twice, say so in its note"
+            )
+        numbers.append(number)
+    return tuple(numbers)
+
+
+def _place(number: Number) -> tuple:
+    """What no two numbers of a table share."""
+    return tuple(value for key, value in vars(number).items() if key not in ("value", "unit", "origin", "source", "note"))
 
 
 def _number(path: Path, line_number: int, kind: str, line: dict) -> Number:
     made, metrics = {"table": (Number, METRICS), "figure": (Drawn, DRAWN)}[kind]
+    where = f"{shown(path)}:{line_number}"
     try:
         number = made(paper=path.parent.name, table=int(path.stem.removeprefix(kind)), **{**line, "row": int(line["row"])})
-        if number.value or kind == "table":
-            number.number  # noqa: B018  (a value that is no number fails here)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path}:{line_number}: not a pin line ({error})") from None
-    for what, known in (("dataset", DATASETS), ("origin", ORIGINS), ("metric", metrics)):
+        raise UserError(f"{where}: not a pin line ({error})") from None
+    for what, known in (("dataset", datasets()), ("origin", ORIGINS), ("metric", metrics)):
         if getattr(number, what) not in known:
-            raise UserError(f"{path}:{line_number}: {unknown(what, getattr(number, what), known)}")
+            raise UserError(f"{where}: {unknown(what, getattr(number, what), known)}")
     for what, (pattern, said) in WORDED.items():
-        if not re.fullmatch(pattern, getattr(number, what)):
-            raise UserError(f"{path}:{line_number}: {what} must be {said}, not '{getattr(number, what)}'")
+        value = getattr(number, what)
+        if not re.fullmatch(pattern, value) and not (what == "value" and kind == "figure" and not value):
+            raise UserError(f"{where}: {what} must be {said}, not '{value}'")
+    if number.unit == "%" and number.value and not 0 <= number.number <= 100:
+        raise UserError(f"{where}: {number.value} % is no share of a whole")
     return number
 
 

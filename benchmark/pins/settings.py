@@ -7,9 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmark.pins import kinds as catalogue
-from benchmark.pins.kinds import ROOT
-from benchmark.pins.published import DATASETS
+from benchmark.pins import kinds, published, recipes
+from benchmark.pins.code import ROOT
 from benchmark.shared.errors import UserError, unknown
 
 TYPES = {"string": str, "integer": int, "boolean": bool, "mapping": dict, "rules": (list, dict)}
@@ -18,7 +17,7 @@ CONFIG = ROOT / "config"
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run; keys as in config/schema.yaml."""
+    """What to run; keys as in config/schema.yaml. `data` may name a data set that does not exist: only who asks for it fails."""
 
     scale: str
     seeds: int
@@ -30,10 +29,14 @@ class Settings:
     params: dict = field(hash=False)
 
 
-def settings(overrides: dict | None = None) -> Settings:
-    """config/config.yaml with `overrides` on top. UserError: an unknown key, scale or name in a mapping, or a value of the wrong type."""
+def settings(overrides: dict | None = None, here: Path | None = None) -> Settings:
+    """config/config.yaml with `overrides` on top; the scale, if nothing names it, is that whose working directory `here` is.
+
+    UserError: an unknown key, scale or name in a mapping, or a value of the wrong type.
+    """
+    overrides = {**({"scale": scale_of(here)} if here else {}), **(overrides or {})}
     texts = [key for key, entry in _read(CONFIG / "schema.yaml").items() if entry["type"] == "string"]
-    overrides = {key: value if key in texts else plain(value) for key, value in (overrides or {}).items()}
+    overrides = {key: value if key in texts else plain(value) for key, value in overrides.items()}
     chosen = {**_read(CONFIG / "config.yaml"), **overrides}
     check(chosen, "config")
     if chosen["scale"] not in scales():
@@ -53,6 +56,13 @@ def _rules(recipe) -> list:
     return [{"for": {}, "set": recipe}] if isinstance(recipe, dict) else recipe
 
 
+def scale_of(here: Path, root: Path = ROOT) -> str:
+    """The scale that owns a working directory: work/<scale> of the repository, else what config.yaml says."""
+    here = here.resolve()
+    owned = here.name if here.parent == root.resolve() / "work" and here.name in scales() else None
+    return owned or _read(CONFIG / "config.yaml")["scale"]
+
+
 @cache
 def scales() -> dict[str, Path]:
     """The scales by name."""
@@ -69,14 +79,13 @@ def check(values: dict, where: str) -> None:
         if not isinstance(value, TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
             raise UserError(f"{where}: key '{key}' must be a {kind} ({schema[key]['about']}), not {value!r}")
     for rule in _rules(values.get("recipe", [])):
-        if not (isinstance(rule, dict) and rule.keys() == {"for", "set"} and all(isinstance(part, dict) for part in rule.values())):
-            raise UserError(f"{where}: key 'recipe': a rule is {{for: {{...}}, set: {{...}}}}, not {rule!r}")
-    for printed, used in values.get("data", {}).items():
-        if printed not in DATASETS:
-            raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), DATASETS)}")
-        catalogue.dataset(str(used))
+        recipes.check(rule, f"{where}: key 'recipe'")
+    for printed in values.get("data", {}):
+        if str(printed) not in published.datasets():
+            raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), published.datasets())}")
     for method, chosen in values.get("params", {}).items():
-        catalogue.method(str(method))
+        if str(method) not in kinds.files("method"):
+            raise UserError(f"{where}: key 'params': {unknown('method', str(method), kinds.files('method'))}")
         if not isinstance(chosen, dict):
             raise UserError(f"{where}: key 'params': {method} needs {{parameter: value}}, not {chosen!r}")
 
@@ -111,7 +120,9 @@ def check_directory(scale: str, here: Path, root: Path = ROOT) -> None:
 
 @cache
 def _read(path: Path) -> dict:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    return recipes.mapping(path)
+
+
+def printed() -> Settings:
+    """What was printed, nothing replaced, whatever a scale's file says: what a run must have been for its numbers to be compared."""
+    return Settings(scale="printed", seeds=1, data_root="", device="", twin=False, data={}, recipe=[], params={})

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmark.pins import kinds as catalogue
+from benchmark.pins.code import ROOT
 
 ADDRESS = "SPIKELEDGER_WARM"  # environment variable with the server's socket
 PRELOADED = ("timm.data", "timm.data.random_erasing", "timm.optim", "timm.scheduler", "benchmark.training.run")
@@ -35,7 +36,7 @@ def address() -> Path:
 def start(path: Path) -> subprocess.Popen:
     """The server, which lives as long as its standard input: until this process ends or closes it."""
     command = [sys.executable, "-m", "benchmark", "warm", "--socket", str(path)]
-    environment = {**os.environ, "PYTHONPATH": str(catalogue.ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     _servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment, **quiet))
     return _servers[-1]
@@ -79,16 +80,16 @@ def stop(number: int, received: int = signal.SIGTERM) -> None:
 
 def python() -> list[str]:
     """What client and server must share."""
-    return [sys.executable, sys.version, str(catalogue.ROOT)]
+    return [sys.executable, sys.version, str(ROOT)]
 
 
 # ---- the server's side
 
 
-def serve(path: Path) -> None:
-    """Fork a child for each request until standard input ends; then stop the children and wait for them."""
+def serve(path: Path, main: Callable[[list[str]], int]) -> None:
+    """Fork a child that runs `main` for each request until standard input ends; then stop the children and wait for them."""
     try:
-        Server(path).run()
+        Server(path, main).run()
     finally:
         path.unlink(missing_ok=True)
 
@@ -106,7 +107,8 @@ def preload() -> None:
 class Server:
     """Children by their process number, each with the connection that waits for its status."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, main: Callable[[list[str]], int]):
+        self.main = main
         self.children: dict[int, socket.socket] = {}
         self.requests, self.stopping = 0, False
         self.selector = selectors.DefaultSelector()
@@ -143,7 +145,7 @@ class Server:
             self.selector.register(connection, selectors.EVENT_READ, lambda _: self.left(number))
         else:
             self.forget()
-            become(request, handles)
+            become(self.main, request, handles)
         for handle in handles:
             os.close(handle)
 
@@ -202,10 +204,8 @@ def send(connection: socket.socket, number: int) -> None:
         connection.sendall(f"{number}\n".encode())
 
 
-def become(request: dict, handles: list[int]) -> None:
+def become(main: Callable[[list[str]], int], request: dict, handles: list[int]) -> None:
     """In a child: the command of a request, with its output, folder and environment. Does not return."""
-    from benchmark.workflow.command import main
-
     status = 1
     try:
         for handle, own in zip(handles, (1, 2), strict=True):

@@ -6,14 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from benchmark.pins import cells
+from benchmark.pins import cells, code, kinds, published
+from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
-from benchmark.runs import lines as ledger
-from benchmark.pins import published
-from benchmark.workflow import warm
+from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import claim
-from benchmark.pins.settings import check_directory, settings
+from benchmark.workflow import handed, kept, warm
 
 
 def told(function, *arguments):
@@ -25,11 +24,12 @@ def told(function, *arguments):
         raise SystemExit(2) from None
 
 
-SETTINGS = told(settings, dict(config))
+SETTINGS = told(settings, dict(config), Path.cwd())
 told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
-RUNS = told(ledger.runs, [*published.tables(), *published.figures()], SETTINGS)
+SOUND, _ = lines.sound([*published.tables(), *published.figures()], SETTINGS)  # a broken one is told to who asks for it
+RUNS = lines.runs_of(SOUND, SETTINGS)
 CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
-SURFACES = told(figures.surfaces, list(published.figures()), SETTINGS)
+SURFACES = figures.surfaces([name for name in SOUND if name in published.figures()], SETTINGS)
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES  # whose weights something reads
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
 
@@ -38,11 +38,11 @@ ENVIRONMENT = {
     "PYTHONPATH": workflow.basedir,
     "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
     "SPIKELEDGER_DEVICE": SETTINGS.device,
-    "SPIKELEDGER_CONFIG": json.dumps(config),
     warm.ADDRESS: warm.address(),
 }
 EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
 shell.prefix(f"set -euo pipefail; export {EXPORTS}; ".replace("{", "{{").replace("}", "}}"))
+TELL = " 2> {log:q} || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"  # the line that matters, on a failure
 
 
 def one_of(names):
@@ -55,17 +55,17 @@ def upstream_weights(wildcards):
     return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
 
 
-def runs_of(wildcards):
-    """Input of a table: the metrics of every run behind it."""
-    return [str(folder / "metrics.json") for folder in told(ledger.runs, [wildcards.table], SETTINGS)]
-
-
-def points_of(wildcards):
-    """Input of a figure: what its runs measured, curves and surfaces included."""
-    return [str(path) for path in told(figures.inputs, wildcards.figure, SETTINGS)]
+def behind(table):
+    """Input of a table: the metrics of every run behind it, and the structures of its networks at paper size."""
+    runs = [str(folder / "metrics.json") for folder in told(lines.runs_of, [table], SETTINGS)]
+    return runs + [str(path) for path in told(structures.behind, table)]
 
 
 onstart:
     told(claim, Path(".snakemake"))
+    handed.write(Path("runs"), CELLS.values())
+    kept.keep(Path("results"), Path(".snakemake/kept"))
     if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
         warm.start(warm.address())
+onerror:
+    kept.restore(Path("results"), Path(".snakemake/kept"))

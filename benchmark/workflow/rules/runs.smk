@@ -20,11 +20,8 @@ rule train:
         gpu=0 if SETTINGS.scale == "smoke" else 1,
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
-        upstream=lambda wildcards, input: [f"{role}={path}" for role, path in input.items()],
     shell:
-        "python -m benchmark run --cell {wildcards.cell} --seed {wildcards.seed} --out $(dirname {output.metrics:q})"
-        " --upstream {params.upstream:q} --threads {threads} 2> {log:q}"
-        " || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"
+        "python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}" + TELL
 
 
 use rule train as train_upstream with:
@@ -59,4 +56,4 @@ rule surface:
         images=256 if SETTINGS.scale == "smoke" else 4096,
     shell:
         "python -m benchmark surface --run $(dirname {input.metrics:q}) --points {params.points} --images {params.images}"
-        " --threads {threads} 2> {log:q}"
+        " --threads {threads}" + TELL

@@ -1,8 +1,26 @@
-# Parameters and operations of every pinned network, from its layers alone: no training, no data.
-from benchmark.pins import kinds as catalogue
+# Parameters and operations of networks at paper size, from their layers alone: no training, no data. Each network once, whoever asks.
+
+
+rule network:
+    output:
+        "structures/{backbone}/{dataset}.json",
+    log:
+        "logs/structures/{backbone}-{dataset}.log",
+    wildcard_constraints:
+        backbone=one_of(kinds.backbones()),
+        dataset=one_of(kinds.datasets()),
+    conda:
+        "../../../envs/environment.yaml"
+    threads: 1
+    params:  # not passed on: a change of it counts the network again
+        network=lambda wildcards: told(structures.key, wildcards.backbone, wildcards.dataset),
+    shell:
+        "python -m benchmark network {wildcards.backbone} {wildcards.dataset} --out {output:q} --threads {threads}" + TELL
 
 
 rule structure:
+    input:
+        lambda wildcards: [str(path) for path in told(structures.of_all_pins)],
     output:
         "results/structure.csv",
     log:
@@ -11,8 +29,8 @@ rule structure:
     conda:
         "../../../envs/environment.yaml"
     params:
-        pins=cells.digest(repr(published.numbers())),
-        notes=cells.digest("".join((published.PAPERS / f"{name}.csv").read_text("utf-8") for name in ("structure_notes", "parameters"))),
-        code=cells.digest(repr([(name, catalogue.backbone(name).family.code) for name in catalogue.backbones()])),
+        pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
+        notes=lambda wildcards: cells.digest("".join((kinds.PAPERS / f"{name}.csv").read_text("utf-8") for name in ("structure_notes", "parameters"))),
+        code=code.of_closure(code.ROOT / "benchmark/reports/structure.py"),
     shell:
-        "python -m benchmark structure --out {output:q} 2> {log:q}"
+        "python -m benchmark structure --out {output:q}" + TELL

@@ -1,11 +1,14 @@
 # Tables, figures, claims, the joined pins and the audit: rules that never load torch.
-from benchmark.reports import claims as claiming
-from benchmark.reports import claim_verdicts as evidence
+REPORTS = {
+    name: code.of_closure(code.ROOT / f"benchmark/reports/{name}.py")
+    for name in ("tables", "figures", "claims", "implemented", "audit/__init__")
+}
+READERS = cells.digest("".join(code.of_closure(path) for kind in ("convention", "metric") for path in kinds.files(kind).values()))
 
 
 rule table:
     input:
-        runs_of,
+        lambda wildcards: behind(wildcards.table),
     output:
         csv="results/{table}.csv",
         md="results/{table}.md",
@@ -19,14 +22,15 @@ rule table:
         "../../../envs/environment.yaml"
     params:
         pins=lambda wildcards: cells.digest(repr(told(published.read, wildcards.table))),
+        code=f"{REPORTS['tables']} {READERS}",
         config=CONFIG,
     shell:
-        "python -m benchmark table {wildcards.table} --directory . --config {params.config:q} 2> {log:q}"
+        "python -m benchmark table {wildcards.table} --directory . --config {params.config:q}" + TELL
 
 
 rule figure:
     input:
-        points_of,
+        lambda wildcards: [str(path) for path in told(figures.inputs, wildcards.figure, SETTINGS)],
     output:
         csv="results/{figure}.csv",
         meta="results/{figure}.meta.json",
@@ -39,9 +43,10 @@ rule figure:
         "../../../envs/environment.yaml"
     params:
         pins=lambda wildcards: cells.digest(repr(told(published.read, wildcards.figure))),
+        code=f"{REPORTS['figures']} {READERS}",
         config=CONFIG,
     shell:
-        "python -m benchmark table {wildcards.figure} --directory . --config {params.config:q} 2> {log:q}"
+        "python -m benchmark table {wildcards.figure} --directory . --config {params.config:q}" + TELL
 
 
 rule claims:
@@ -56,13 +61,16 @@ rule claims:
     conda:
         "../../../envs/environment.yaml"
     params:
-        claims=lambda wildcards: cells.digest(repr([evidence.described(claim) for claim in told(claiming.claims, SETTINGS)])),
+        claims=lambda wildcards: cells.digest(repr(told(claiming.described_all, SETTINGS))),
+        code=f"{REPORTS['claims']} {READERS}",
         config=CONFIG,
     shell:
-        "python -m benchmark claims --directory . --config {params.config:q} 2> {log:q}"
+        "python -m benchmark claims --directory . --config {params.config:q}" + TELL
 
 
 rule published:
+    input:
+        list(map(str, published.tables().values())),
     output:
         "results/published.csv",
     log:
@@ -71,12 +79,14 @@ rule published:
     conda:
         "../../../envs/environment.yaml"
     params:
-        pins=cells.digest(repr(published.numbers())),
+        pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
     shell:
-        "python -m benchmark published --out {output:q} 2> {log:q}"
+        "python -m benchmark published --out {output:q}" + TELL
 
 
 rule audit:
+    input:
+        list(map(str, published.tables().values())),
     output:
         csv="results/audit.csv",
         md="results/audit.md",
@@ -86,12 +96,15 @@ rule audit:
     conda:
         "../../../envs/environment.yaml"
     params:
-        pins=cells.digest(repr(published.numbers())),
+        pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
+        code=REPORTS["audit/__init__"],
     shell:
-        "python -m benchmark audit --out {output.csv:q} 2> {log:q}"
+        "python -m benchmark audit --out {output.csv:q}" + TELL
 
 
 rule coverage:
+    input:
+        list(map(str, published.tables().values())),
     output:
         "results/coverage.csv",
     log:
@@ -100,7 +113,8 @@ rule coverage:
     conda:
         "../../../envs/environment.yaml"
     params:
-        pins=cells.digest(repr(published.numbers())),
-        done=[str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
+        pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
+        done=lambda wildcards: [str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
+        code=f"{REPORTS['implemented']} {READERS}",
     shell:
-        "python -m benchmark coverage --out {output:q} 2> {log:q}"
+        "python -m benchmark coverage --out {output:q}" + TELL
