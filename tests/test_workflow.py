@@ -4,7 +4,6 @@ import csv
 import fcntl
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
