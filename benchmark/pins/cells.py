@@ -77,7 +77,7 @@ def cell_of(number: Number) -> Cell | None:
     method, backbone, *teacher = number.cell.split(":")
     for kind, name in (("method", method), ("backbone", backbone), *(("backbone", name) for name in teacher), ("data set", number.dataset)):
         require(kind, name)
-    if catalogue.method(method).tables.get("needs_teacher") and not teacher:
+    if "teacher" in catalogue.method(method).tables.get("needs", {}) and not teacher:
         raise Lacking(f"teacher of {number.cell}, which the paper does not print")
     if not recipes.exist(number.paper):
         raise Lacking(f"recipes of paper {number.paper}")
@@ -148,7 +148,7 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
             "size": backbone.size,
             "layout": backbone.layout(printed["layout"]),
             "classes": printed["classes"],
-            "image": printed["image"],
+            "image": printed["shape"],
         },
         "dataset": cell.dataset,
         "data": data,

@@ -7,6 +7,7 @@ of its syntax tree without docstrings: comments, formatting and `touch` change n
 
 import ast
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -127,6 +128,16 @@ def backbone(name: str) -> Backbone:
         if size != name and size in declared(files("backbone")[family]).tables["SIZES"]:
             return Backbone(name, declared(files("backbone")[family]), size)
     raise unknown("backbone", name, backbones())
+
+
+@cache
+def fits_of(path: Path) -> Callable[..., str] | None:
+    """`fits` of a method's file, `fits(student, **above) -> str`, compiled alone with the builtins only; None if there is none."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "fits"]
+    space: dict = {}
+    exec(compile(ast.Module(found, []), str(path), "exec"), space)
+    return space.get("fits")
 
 
 def backbones() -> list[str]:
