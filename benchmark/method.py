@@ -1,10 +1,15 @@
-"""What a file in methods/ is: a class that says its parameters, its extra trained parts and its loss.
+"""What a file in methods/ is: a class that says its parameters, what it needs, its extra trained parts and its loss.
 
-The loop runs student and teacher, gathers what the method asks for and sums the loss's named terms. A method knows tensors only:
+The loop runs the networks, gathers what the method may see and sums the loss's named terms. A method knows networks and tensors only:
 no files, data sets, optimisers.
+
+Beside its class a file may have `def fits(student, **above) -> str` (`fits(student, teacher)` of a method that needs a teacher): empty,
+or the reason why these networks do not go together. It is compiled alone from the file's text and asked before anything trains, so it
+is plain Python without imports. Each argument is a backbone's `name`, `family`, `size` (its literal) and `ann` (no neurons).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -16,30 +21,44 @@ from torch.nn import functional
 class Outputs:
     """One network's answer to a batch.
 
-    logits: [T, B, classes] (an ANN has T = 1). features: block outputs as the backbone gives them, if the method has `taps`.
-    tokens: one [T, B, width] per block, the vector that stands for its output (mean over positions, or a class token).
+    logits: [T, B, classes] (an ANN has T = 1). Of a method that sees `blocks`: features, block outputs as the backbone gives them, and
+    tokens, one [T, B, width] per block, the vector that stands for its output (mean over positions, or a class token). Of one that sees
+    `images`: what went in, [B, C, H, W], or events [T, B, C, H, W].
     """
 
     logits: torch.Tensor
     features: list = field(default_factory=list)
     tokens: list = field(default_factory=list)
+    images: torch.Tensor | None = None
 
 
 class Method:
-    """Base of all methods. `params` are the paper's values (`params_for` those of a printed data set, where they differ); `taps` asks
-    for block outputs; `needs_teacher` for a teacher.
+    """Base of all methods. What stands here is all that a method may replace, the tables as plain literals.
+
+    params, params_for: the paper's values, and those of a printed data set where they differ. choices, ranges: what a word and a number
+    may be. needs: role -> {"method": name}, with "backbone": "same" where it is the student's own; the networks that are trained before:
+    `teacher` answers every batch, `ann` (to convert), `encoder` and `start` are handed to `start` alone. sees: "blocks", "images".
+    recipe: the groups of recipe keys that a cell of it needs. neuron: constants of a neuron in place of the backbone's.
     """
 
     params: dict = {}
     params_for: dict = {}
-    taps = False
-    needs_teacher = False
+    choices: dict = {}
+    ranges: dict = {}
+    needs: dict = {}
+    sees: tuple = ()
+    recipe: tuple = ("training", "augmentation", "evaluation")
+    neuron: dict = {}
 
     def __init__(self, **chosen):
         self.__dict__.update({**self.params, **chosen})
 
-    def initialise(self, student: nn.Module, teacher: nn.Module | None) -> None:
-        """Change the student's starting weights in place, once before training; by default they stay random."""
+    def start(self, network: nn.Module, above: dict[str, nn.Module], calibration: Iterator[torch.Tensor]) -> nn.Module:
+        """The network that trains, or is measured: `network` as it was built, changed in place, or another in its place.
+
+        Called once, before training. above: what `needs` asks for, by role. calibration: batches of training images, not augmented.
+        """
+        return network
 
     def parts(self, student: nn.Module, teacher: nn.Module | None) -> nn.Module:
         """Extra modules that are trained with the student and thrown away at inference."""

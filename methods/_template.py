@@ -9,8 +9,9 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table1_<paper>.
 What the paper leaves open, and how it is read here (each a switch, so that the literal print stays a named value):
   token     The paper does not say which step of the student is compared: `mean` over time (default) or the `last` one.
 
-Beside this file: rows get their cell `<name>:<backbone>[:<teacher>]` in benchmark/papers/<paper>/table<k>.csv, and the recipe lies in
-benchmark/papers/<paper>/recipes.yaml. A file whose name starts with an underscore, like this one, is not offered to tables.
+Beside this file: rows get their cell `<name>:<backbone>[:<teacher>]` in benchmark/papers/<paper>/table<k>.csv (one backbone for each
+role of `needs`, none where it says "backbone": "same"), and the recipe lies in benchmark/papers/<paper>/recipes.yaml. A file whose name
+starts with an underscore, like this one, is not offered to tables.
 """
 
 from torch import nn
@@ -22,7 +23,7 @@ from benchmark.method import Method, cross_entropy, divergence, log_probabilitie
 class Template(Method):
     """A method sees tensors only: no files, data sets or optimisers. Pieces that several losses share are in benchmark/method.py.
 
-    A method that starts the student from the teacher's weights also has `initialise`, see there.
+    `Method` says what else can be replaced: `start` initialises, converts or replaces the network before it trains.
     """
 
     # The paper's values, as plain literals: they are read without running the file. Each becomes `self.<name>`; a table's row or the
@@ -32,8 +33,9 @@ class Template(Method):
     choices = {"token": ["mean", "last"]}  # what a word may be
     ranges = {"weight": [0.0, 1.0], "tau": [0.1, 100.0]}  # what a number may be, ends included
 
-    taps = True  # fills `features` and `tokens` of both networks; leave it out if the logits are enough
-    needs_teacher = True  # a cell without a teacher is refused; without this, `teacher` below is None
+    # What is trained before, by role and method; a cell without it is refused. Without this, `teacher` below is None.
+    needs = {"teacher": {"method": "direct"}}
+    sees = ("blocks",)  # fills `features` and `tokens` of both networks; leave it out if the logits are enough
 
     def parts(self, student, teacher):
         """Modules trained beside the student and thrown away at inference; leave it out if there are none.
@@ -55,3 +57,8 @@ class Template(Method):
     def over_time(self, token):
         """[T, B, C] -> [B, C]."""
         return token[-1] if self.token == "last" else token.mean(0)
+
+
+def fits(student, teacher):
+    """Empty, or why these two do not go together: asked before anything trains; leave it out if everything fits."""
+    return "" if teacher.ann else f"the hint is a feature without time, and {teacher.name} has time steps"

@@ -29,8 +29,8 @@ class BKDSNN(Method):
     params = {"weight": 0.002, "blur": 0.15, "logit_weight": 1.0, "temperature": 2.0}
     params_for = {"ImageNet": {"weight": 7.0e-5}}
     ranges = {"weight": [0.0, 1000.0], "blur": [0.0, 0.99], "logit_weight": [0.0, 1000.0], "temperature": [0.1, 100.0]}
-    taps = True
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
+    sees = ("blocks",)
 
     def parts(self, student, teacher):
         before, width = student.widths[-1], teacher.widths[-1]

@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from benchmark.method import Method, cross_entropy, divergence, log_probabilities, stage_ends
-from benchmark.shared.errors import UserError
 
 
 class IDSNN(Method):
@@ -32,16 +31,15 @@ class IDSNN(Method):
     params = {"init": 1, "kd": 1, "alpha": 0.3, "alpha_alone": 0.5, "temperature": 4.0, "shortcuts": 0}
     choices = {"init": [0, 1], "kd": [0, 1], "shortcuts": [0, 1]}
     ranges = {"alpha": [0.0, 100.0], "alpha_alone": [0.0, 100.0], "temperature": [0.1, 100.0]}
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
 
-    def initialise(self, student, teacher):
-        if not self.init:
-            return
-        if not (hasattr(student, "stem") and hasattr(teacher, "stem")):
-            raise UserError("idsnn copies convolutions: student and teacher must be ResNets")
-        for ours, theirs in [(student.stem, teacher.stem), *block_pairs(student, teacher)]:
-            for target, source in zip(layers(ours, self.shortcuts), layers(theirs, self.shortcuts), strict=False):
-                copy_looped(target, source)
+    def start(self, network, above, calibration):
+        if self.init:
+            teacher = above["teacher"]
+            for ours, theirs in [(network.stem, teacher.stem), *block_pairs(network, teacher)]:
+                for target, source in zip(layers(ours, self.shortcuts), layers(theirs, self.shortcuts), strict=False):
+                    copy_looped(target, source)
+        return network
 
     def loss(self, student, teacher, target, parts):
         task = cross_entropy(student.logits.mean(0), target)
@@ -52,11 +50,17 @@ class IDSNN(Method):
         return {"task": task, "teacher": alpha * tau**2 * guide}
 
 
+def fits(student, teacher):
+    for network in (student, teacher):
+        if not {"widths", "depths"} <= set(network.size) or network.size.get("bottleneck"):
+            return f"idsnn copies residual blocks of two 3x3 convolutions, and {network.name} has none"
+    ours, theirs = (len(network.size["widths"]) for network in (student, teacher))
+    return "" if ours == theirs else f"idsnn copies stage by stage, and {student.name} has {ours} stages, {teacher.name} {theirs}"
+
+
 def block_pairs(student: nn.Module, teacher: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
     """Each student block with the teacher block that it starts from: of the same stage and place, the last one if there are fewer."""
     ours, theirs = (stages(network) for network in (student, teacher))
-    if len(ours) != len(theirs):
-        raise UserError(f"idsnn copies stage by stage, but the student has {len(ours)} stages and the teacher {len(theirs)}")
     return [(block, there[min(j, len(there) - 1)]) for here, there in zip(ours, theirs, strict=True) for j, block in enumerate(here)]
 
 

@@ -24,8 +24,8 @@ class KDSNN(Method):
     params = {"alpha": 0.5, "temperature": 5.0, "weight": 0.002}
     params_for = {"ImageNet": {"weight": 7.0e-5}}
     ranges = {"alpha": [0.0, 1.0], "temperature": [0.1, 100.0], "weight": [0.0, 1000.0]}
-    taps = True
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
+    sees = ("blocks",)
 
     def parts(self, student, teacher):
         before, after = student.widths[-1], teacher.widths[-1]

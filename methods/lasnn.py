@@ -30,8 +30,8 @@ class LaSNN(Method):
     params_for = {"ImageNet": {"weight": 7.0e-5}}
     choices = {"features": ["map", "attention"]}
     ranges = {"weight": [0.0, 1000.0]}
-    taps = True
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
+    sees = ("blocks",)
 
     def parts(self, student, teacher):
         ends = zip(stage_ends(student.widths)[::-1], stage_ends(teacher.widths)[::-1], strict=False)

@@ -50,8 +50,8 @@ class LDD(Method):
         "blocks": ["uniform", "literal"],
     }
     ranges = {"lam": [0.0, 1.0], "heads": [1, 64]}
-    taps = True
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
+    sees = ("blocks",)
 
     def parts(self, student, teacher):
         targets = self.teacher_blocks(len(student.widths), len(teacher.widths))
@@ -90,6 +90,10 @@ class LDD(Method):
             return (projected - class_token).norm(dim=1).mean()
         shape = class_token.shape[1:]
         return functional.mse_loss(functional.layer_norm(projected, shape), functional.layer_norm(class_token, shape))
+
+
+def fits(student, teacher):
+    return "" if teacher.ann else f"ldd aligns with the one class token of an artificial network, and {teacher.name} has time steps"
 
 
 class TemporalLayer(nn.Module):

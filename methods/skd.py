@@ -21,7 +21,7 @@ class SKD(Method):
     params = {"alpha": 0.5, "temperature": 5.0, "average": "logits", "tau2": 1, "ce_tempered": 0}
     choices = {"average": ["logits", "probabilities"], "tau2": [0, 1], "ce_tempered": [0, 1]}
     ranges = {"alpha": [0.0, 1.0], "temperature": [0.1, 100.0]}
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
 
     def loss(self, student, teacher, target, parts):
         tau = self.temperature

@@ -48,7 +48,7 @@ class TSER(Method):
         "average": ["logits", "probabilities"],
     }
     ranges = {"alpha": [0.0, 1.0], "temperature": [0.1, 100.0], "lam": [0.0, 10.0]}
-    needs_teacher = True
+    needs = {"teacher": {"method": "direct"}}
 
     def loss(self, student, teacher, target, parts):
         tau, answer = self.temperature, student.logits

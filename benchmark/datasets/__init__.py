@@ -1,22 +1,20 @@
-"""Data sets and stand-ins, one file each. `load(name, root)` gives small images as uint8 tensors or large ones as folders.
+"""Data sets and stand-ins, one file each, found by being there; `_template.py` shows how one is written.
 
-A file declares a literal table DATASETS (name -> classes, image [channels, height, width], layout, stand_in) and a function
-`load(name, root) -> Data`. A stand-in never carries the name of what it stands for.
+A file declares a literal table DATASETS, name -> {"classes", "shape" [channels, height, width], "form", "layout", "stand_in", "train",
+"test" (numbers of images)} and perhaps more, and a function `load(name, root) -> Data`; `root` holds the real ones. What a form is, and
+how its images become batches, stands in benchmark/training/forms. A stand-in never carries the name of what it stands for.
 """
 
 import hashlib
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmark.pins import kinds as catalogue
-
 
 @dataclass
 class Images:
-    """One split in memory: images uint8 [N, C, H, W], labels int64 [N]."""
+    """One split in memory: images uint8 [N, C, H, W], or frames of events [N, T, C, H, W], uint8 or float; labels int64 [N]."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -27,9 +25,9 @@ class Images:
 
 @dataclass
 class Data:
-    """A data set: two splits, the training set's channel statistics on the 0..1 scale, and a checksum of its bytes.
+    """A data set: two splits, the training set's channel statistics on the 0..1 scale (of events none), and a checksum of its bytes.
 
-    A split is `Images`, or for large images a folder of class folders that loader workers read (`streams`).
+    A split is `Images`, or of the form `folder` a folder of class folders.
     """
 
     train: Images | Path
@@ -37,16 +35,6 @@ class Data:
     mean: tuple
     std: tuple
     checksum: str
-
-    @property
-    def streams(self) -> bool:
-        return isinstance(self.train, Path)
-
-
-def load(name: str, root: Path) -> Data:
-    """Load a data set by name; `root` holds the real ones. UserError: unknown, not there, or damaged."""
-    _, file = catalogue.dataset(name)
-    return importlib.import_module(f"benchmark.datasets.{file.path.stem}").load(name, Path(root))
 
 
 def statistics(images: torch.Tensor) -> tuple[tuple, tuple]:
@@ -61,4 +49,12 @@ def checksum(*splits: Images) -> str:
     for split in splits:
         digest.update(split.images.contiguous().numpy().tobytes())
         digest.update(split.labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def listing(folder: Path) -> str:
+    """SHA-256 over the sorted relative names and sizes of <split>/<class>/<file> (hashing 140 GB of pixels in every job takes an hour)."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*/*")):
+        digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
     return digest.hexdigest()

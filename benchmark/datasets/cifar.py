@@ -8,10 +8,16 @@ import torch
 from benchmark.datasets import Data, Images, checksum
 from benchmark.shared.errors import UserError
 
+# fmt: off
 DATASETS = {
-    "CIFAR10": {"classes": 10, "image": [3, 32, 32], "layout": "cifar", "stand_in": False, "train": 50000, "test": 10000},
-    "CIFAR100": {"classes": 100, "image": [3, 32, 32], "layout": "cifar", "stand_in": False, "train": 50000, "test": 10000},
+    "CIFAR10": {
+        "classes": 10, "shape": [3, 32, 32], "form": "images", "layout": "cifar", "stand_in": False, "train": 50000, "test": 10000
+    },
+    "CIFAR100": {
+        "classes": 100, "shape": [3, 32, 32], "form": "images", "layout": "cifar", "stand_in": False, "train": 50000, "test": 10000
+    },
 }
+# fmt: on
 STATISTICS = {  # of the training set, as the official configurations round them
     "CIFAR10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "CIFAR100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),

@@ -14,28 +14,22 @@ import torch
 
 from benchmark.datasets import Data, Images, checksum, statistics
 
+# fmt: off
 DATASETS = {
-    "digits": {"classes": 10, "image": [3, 16, 16], "layout": "cifar", "stand_in": True, "digits": 1, "train": 1024, "test": 500},
-    "digit-pairs": {"classes": 100, "image": [3, 16, 16], "layout": "cifar", "stand_in": True, "digits": 2, "train": 2048, "test": 500},
+    "digits": {
+        "classes": 10, "shape": [3, 16, 16], "form": "images", "layout": "cifar", "stand_in": True, "train": 1024, "test": 500, "digits": 1
+    },
+    "digit-pairs": {
+        "classes": 100, "shape": [3, 16, 16], "form": "images", "layout": "cifar", "stand_in": True, "train": 2048, "test": 500, "digits": 2
+    },
     "large-digits": {
-        "classes": 10,
-        "image": [3, 32, 32],
-        "layout": "imagenet",
-        "stand_in": True,
-        "digits": 1,
-        "train": 1024,
-        "test": 500,
+        "classes": 10, "shape": [3, 32, 32], "form": "images", "layout": "imagenet", "stand_in": True, "train": 1024, "test": 500, "digits": 1
     },
     "digit-triples": {
-        "classes": 1000,
-        "image": [3, 32, 32],
-        "layout": "imagenet",
-        "stand_in": True,
-        "digits": 3,
-        "train": 1024,
-        "test": 256,
+        "classes": 1000, "shape": [3, 32, 32], "form": "images", "layout": "imagenet", "stand_in": True, "train": 1024, "test": 256, "digits": 3
     },
 }
+# fmt: on
 TEST_SOURCES = 397  # source digits kept for the test split
 
 
@@ -61,7 +55,7 @@ def sources() -> tuple[np.ndarray, np.ndarray]:
 def compose(glyphs, labels, entry: dict, count: int, seed: int) -> Images:
     """`count` images with their number as label, classes balanced to within one."""
     random = np.random.default_rng(seed)
-    _, height, width = entry["image"]
+    _, height, width = entry["shape"]
     targets = random.permutation(np.arange(count) % entry["classes"])
     by_digit = [np.flatnonzero(labels == digit) for digit in range(10)]
     slot = width // entry["digits"]  # columns that belong to one digit

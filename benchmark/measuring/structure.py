@@ -196,7 +196,7 @@ def structure(backbone: str, dataset: str) -> dict:
     entry, _ = catalogue.dataset(dataset)
     found = catalogue.backbone(backbone)
     layout, ann = found.layout(entry["layout"]), is_ann(backbone)
-    model, records = shapes(backbone, found.size, layout, entry["classes"], tuple(entry["image"]))
+    model, records = shapes(backbone, found.size, layout, entry["classes"], tuple(entry["shape"]))
     kinds = {} if ann else input_kinds(backbone, entry["layout"])
     for record in records:
         record.input_kind = kinds.get(record.name, "real")

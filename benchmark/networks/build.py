@@ -1,77 +1,89 @@
-"""Networks of a cell: built from its specification, loaded with an upstream run's weights, asked for outputs a method can use."""
+"""Networks of a cell: built from its specification alone, and loaded with the weights of a finished run."""
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from benchmark.method import Method, Outputs
-from benchmark.pins import kinds as catalogue
-from benchmark.shared.errors import UserError
+from benchmark.neurons import maker
+from benchmark.shared.errors import Damaged, UserError
+from benchmark.shared.files import read_sealed, sha256
 
 
-def build(name: str, size: dict, layout: dict, neuron: dict, classes: int, image: list, steps: int) -> nn.Module:
-    """A backbone by name, with these sizes and constants."""
-    family = importlib.import_module(f"benchmark.backbones.{catalogue.backbone(name).family.path.stem}")
-    return family.build(size, layout, neuron, classes, tuple(image), steps)
+def module_of(file: str) -> ModuleType:
+    """The module of a file as specifications name it, `benchmark/backbones/spikformer.py`."""
+    return importlib.import_module(file.removesuffix(".py").replace("/", "."))
+
+
+def build(network: dict, classes: int, shape: list, steps: int) -> nn.Module:
+    """A backbone from its `file`, `size`, `layout` and `neuron` (empty for an artificial one), for inputs of shape [C, H, W]."""
+    neuron = network["neuron"]
+    fire = maker(neuron) if neuron else None
+    return module_of(network["file"]).build(network["size"], network["layout"], fire, classes, tuple(shape), steps)
 
 
 def network(spec: dict) -> nn.Module:
     """The network that a specification trains, on the data it trains on."""
-    entry, _ = catalogue.dataset(spec["data"])
-    return build(spec["backbone"], spec["size"], spec["layout"], spec["neuron"], entry["classes"], entry["image"], spec["time_steps"])
+    return build(spec["network"], spec["data"]["classes"], spec["data"]["shape"], spec["time_steps"])
 
 
-def method(spec: dict) -> Method:
-    """The method object with its parameters."""
-    module = importlib.import_module(f"methods.{catalogue.method(spec['method']).path.stem}")
-    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Method) and value is not Method]
-    return next(found for found in classes if found.__module__ == module.__name__)(**spec["params"])
+def finished(run: Path, device: torch.device) -> tuple[nn.Module, dict]:
+    """The network of a finished run with its weights, for evaluation only, and what the run's metrics.json says.
+
+    UserError: not there, damaged, weights that are not the run's.
+    """
+    try:
+        metrics = read_sealed(run / "metrics.json")
+        found = sha256(run / "weights.pt")
+    except Damaged as error:
+        raise UserError(f"{error}; delete it and run again") from None
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}): the run above has to be finished") from None
+    if found != metrics["weights"]:
+        path = run / "weights.pt"
+        raise UserError(f"{path} is not what its run wrote: its checksum is {found}, metrics.json has {metrics['weights']}; run it again")
+    return load_weights(network(metrics["spec"]), run / "weights.pt", device), metrics
 
 
 def load_weights(module: nn.Module, path: Path, device: torch.device) -> nn.Module:
-    """Put an upstream run's weights into a network, for evaluation only. UserError for a file that cannot be read."""
+    """Put weights into a network, for evaluation only. UserError: a file that cannot be read, or the weights of another network."""
     try:
-        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        shapes = {name: list(value.shape) for name, value in weights.items()}
     except Exception as error:
-        raise UserError(f"{path} is not a readable weights file ({str(error).splitlines()[0]}): delete it and run again") from error
+        raise UserError(f"{path} is not a readable weights file ({first_line(error)}): delete it and run again") from error
+    wanted = {name: list(value.shape) for name, value in module.state_dict().items()}
+    for name in sorted({*shapes, *wanted}):
+        if shapes.get(name) != wanted.get(name):
+            said = (f"{there.get(name, 'not there')}" for there in (shapes, wanted))
+            raise UserError(f"{path} holds the weights of another network: {name} is {next(said)} in it, {next(said)} in this one")
+    module.load_state_dict(weights)
     return module.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def load_pretrained(module: nn.Module, spec: dict, root: Path) -> None:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def load_pretrained(module: nn.Module, network: dict, root: Path) -> None:
     """timm's published weights, from <data_root>/weights/<timm's name>.safetensors or timm's own download."""
-    family = importlib.import_module(f"benchmark.backbones.{catalogue.backbone(spec['backbone']).family.path.stem}")
+    family = module_of(network["file"])
     if not hasattr(family, "load_pretrained"):
-        raise UserError(f"recipe key 'pretrained': {spec['backbone']} has no published weights to start from")
-    name = spec["size"].get("pretrained")
+        raise UserError(f"recipe key 'pretrained': {network['name']} has no published weights to start from")
+    name = network["size"].get("pretrained")
     if not name:
-        raise UserError(f"recipe key 'pretrained': a twin of {spec['backbone']} has no published weights to start from")
+        raise UserError(f"recipe key 'pretrained': a twin of {network['name']} has no published weights to start from")
     try:
-        family.load_pretrained(module, spec["size"], root / "weights")
+        family.load_pretrained(module, network["size"], root / "weights")
     except Exception as error:
         raise UserError(
-            f"no pretrained weights for {spec['backbone']}: put timm's {name} into {root / 'weights' / name}.safetensors, "
+            f"no pretrained weights for {network['name']}: put timm's {name} into {root / 'weights' / name}.safetensors, "
             f"or let timm download them ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
-
-
-class Tapped:
-    """A network whose block outputs are kept while a method asks for them."""
-
-    def __init__(self, module: nn.Module, taps: bool):
-        self.module, self.taps, self.features = module, taps, []
-        if taps:
-            for block in module.blocks:
-                block.register_forward_hook(lambda _, __, output: self.features.append(output))
-
-    def __call__(self, images: torch.Tensor) -> Outputs:
-        self.features.clear()
-        logits = self.module(images)
-        features = list(self.features)
-        self.features.clear()
-        return Outputs(logits, features, [self.module.token(feature) for feature in features])
 
 
 def reset(*modules: nn.Module) -> None:

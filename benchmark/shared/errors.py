@@ -7,6 +7,10 @@ class UserError(Exception):
     """Shown as its one line, without a traceback; the command exits with 2."""
 
 
+class Damaged(Exception):
+    """A file that is not what was written into it: which one and why, in one line."""
+
+
 def unknown(kind: str, name: str, known) -> UserError:
     """The error for a name that does not exist, with the names that come near it."""
     known = sorted(known)

@@ -4,11 +4,12 @@ import csv
 import fcntl
 import hashlib
 import json
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.shared.errors import UserError
+from benchmark.shared.errors import Damaged, UserError
 
 
 @contextmanager
@@ -31,6 +32,47 @@ def write_json(path: Path, values: dict) -> None:
     with replacing(path) as file:
         json.dump(values, file, indent=1, sort_keys=True)
         file.write("\n")
+
+
+def write_sealed(path: Path, values: dict) -> None:
+    """JSON with the checksum of all the rest as `seal`. ValueError: a number in it that is not finite."""
+    values = json.loads(canonical(values))  # as it will be read: keys are strings, tuples are lists
+    write_json(path, {**values, "seal": seal(values)})
+
+
+def read_sealed(path: Path) -> dict:
+    """What `write_sealed` was given. Damaged: not readable, not finite, or not what was sealed; FileNotFoundError as it is."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found, written = seal({key: value for key, value in values.items() if key != "seal"}), values.pop("seal", None)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged: {' '.join(str(error).split()) or type(error).__name__}") from None
+    if found != written:
+        raise Damaged(f"{path} is damaged: its checksum is {found}, it was sealed as {written}")
+    return values
+
+
+def seal(values: dict) -> str:
+    """SHA-256 of the values as canonical JSON. ValueError: a number in them that is not finite."""
+    return hashlib.sha256(canonical(values).encode()).hexdigest()
+
+
+def canonical(values: dict) -> str:
+    """One text for equal values: sorted, without spaces. ValueError names what is NaN or infinite."""
+    if names := list(not_finite(values)):
+        raise ValueError(f"{', '.join(names)} is not a finite number")
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def not_finite(values, name: str = ""):
+    """Where NaN and infinity stand in nested values: `checks.gap`, `accuracy_by_step.1`."""
+    inside = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, (list, tuple)) else ()
+    for key, value in inside:
+        yield from not_finite(value, f"{name}.{key}".removeprefix("."))
+    if isinstance(values, float) and not math.isfinite(values):
+        yield name
 
 
 def write_csv(path: Path, lines: list[dict], columns: list[str] | None = None) -> None:

@@ -1,65 +1,77 @@
 """The one loop that trains teachers and students: epochs, test after each, checkpoints, and a clean stop on a signal."""
 
+import copy
 import signal
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from benchmark.networks.build import Tapped, reset
+from benchmark.networks.build import reset
 from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.optimiser import Precision, optimiser, schedule
+from benchmark.training.outputs import Tapped
 from benchmark.training.teacher import Teacher
 
-COUNTERS = ("epoch", "step", "curve", "seconds", "stepping", "images", "sums")  # what a checkpoint keeps beside the parts
+COUNTERS = ("epoch", "step", "curve", "seconds", "stepping", "images", "sums", "sessions")  # what a checkpoint keeps beside the parts
 INTERRUPTED = 75  # exit status (EX_TEMPFAIL): stopped by a signal, the checkpoint is written, run again to go on
 
 
 class Training:
-    """One run in progress; everything that a resumed run needs is in `state()`."""
+    """One run in progress; everything that a resumed run needs is in `state()`. session: who trains now, see `sessions`."""
 
-    def __init__(self, spec: dict, method, student: nn.Module, teacher: nn.Module | None, batches: Batches, folder: Path, name: str = ""):
-        self.recipe, self.method, self.batches, self.folder, self.name = spec["recipe"], method, batches, folder, name
-        self.device = batches.device
+    def __init__(self, method, student: nn.Module, teacher: nn.Module | None, batches: Batches, checkpoint: Checkpoint, session: dict):
+        self.method, self.batches, self.recipe, self.device = method, batches, batches.recipe, batches.device
+        self.checkpoint, self.folder = checkpoint, checkpoint.folder
         self.student = student.to(self.device, memory_format=torch.channels_last)
         self.parts = method.parts(student, teacher).to(self.device)
-        self.networks = Tapped(student, method.taps), teacher and Teacher(teacher, method.taps, batches)
+        self.networks = Tapped(student, method.sees), teacher and Teacher(teacher, method.sees, batches)
         self.trained = nn.ModuleDict({"student": self.student, "parts": self.parts})
         self.optimizer = optimiser(self.recipe, self.trained)
         self.schedule = schedule(self.recipe, self.optimizer)
         self.precision = Precision(self.recipe["precision"], self.device)
-        self.checkpoint = Checkpoint(folder)
         self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe["epochs"] else 0
         self.epoch = self.step = 0
         self.curve: list[dict] = []
         self.seconds = self.stepping = 0.0  # of everything, and of training steps alone
         self.images = 0
         self.sums: dict[str, float] = {}
+        self.sessions: list[dict] = []  # what trained the weights, one for each time that the run was begun or gone on with
         self.resume()
+        if self.epoch < self.epochs or not self.sessions:
+            self.sessions.append({**session, "from_epoch": self.epoch, "from_step": self.step})
+
+    @property
+    def kept(self) -> dict:
+        """What a checkpoint keeps by its own `state_dict`."""
+        return {"trained": self.trained, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.precision.scaler}
 
     def state(self) -> dict:
         """For the checkpoint; a step's randomness follows from (seed, epoch, step), so no generator is kept."""
-        parts = {"trained": self.trained, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.precision.scaler}
-        counters = {key: getattr(self, key) for key in COUNTERS}
-        return {**{name: part.state_dict() for name, part in parts.items()}, **counters}
+        return {**{name: part.state_dict() for name, part in self.kept.items()}, **{key: getattr(self, key) for key in COUNTERS}}
 
-    def resume(self) -> None:
-        """Go on where the newest whole checkpoint stopped."""
-        state = self.checkpoint.load(self.device)
-        if state is None:
-            return
-        for name in ("trained", "optimizer", "schedule"):
-            (getattr(self, name)).load_state_dict(state[name])
-        self.precision.scaler.load_state_dict(state["scaler"])
+    def put(self, state: dict) -> None:
+        """The opposite of `state`. Any error: it is not a whole one, and some of it may have been taken."""
+        for name, part in self.kept.items():
+            part.load_state_dict(state[name])
         for key in COUNTERS:
             setattr(self, key, state[key])
-        print(f"resumed at epoch {self.epoch + 1}, step {self.step} of {self.folder}", file=sys.stderr)
+
+    def resume(self) -> None:
+        """Go on where the newest usable checkpoint stopped."""
+        if not self.checkpoint.files():
+            return
+        fresh = copy.deepcopy(self.state())
+        if self.checkpoint.resume(self.put):
+            print(f"resumed at epoch {self.epoch + 1}, step {self.step} of {self.folder}", file=sys.stderr)
+        else:
+            self.put(fresh)
 
     def train(self) -> None:
         """All epochs that are left. SystemExit(75) after a signal, with the checkpoint written."""
@@ -80,7 +92,7 @@ class Training:
             for term, value in self.train_step(images, target, chosen).items():
                 self.sums[term] = self.sums.get(term, 0.0) + value
             self.step += 1
-            self.images += len(images)
+            self.images += len(target)
             bar.update()
             if stop:
                 self.seconds, self.stepping = time.monotonic() - began, time.monotonic() - started
@@ -106,7 +118,7 @@ class Training:
         if not all(value == value for value in losses.values()):
             raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
         rates = {"lr": self.optimizer.param_groups[0]["lr"]}
-        accuracy, _ = evaluate(self.student, self.batches, self.precision)
+        accuracy = evaluate(self.student, self.batches, self.precision).mean
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.seconds = time.monotonic() - began
         self.curve.append({"epoch": self.epoch, **rates, **losses, "accuracy": accuracy, "seconds": round(self.seconds, 2)})
@@ -119,28 +131,36 @@ class Training:
     def progress(self):
         """A bar with the time left, on a terminal only; a log file gets one line per epoch."""
         total, done = self.epochs * self.batches.steps, self.epoch * self.batches.steps + self.step
-        return tqdm(total=total, initial=done, desc=self.name, unit="step", disable=None, leave=False)
+        return tqdm(total=total, initial=done, desc=self.folder.parent.name, unit="step", disable=None, leave=False)
+
+
+@dataclass
+class Accuracy:
+    """Top-1 in percent over the whole test set: by the mean of all steps' logits, by each step's alone, by the mean of the first 1..T."""
+
+    mean: float
+    by_step: list[float]
+    up_to: list[float]
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=None) -> tuple[float, list[float]]:
-    """Top-1 accuracy in percent on the whole test set: by the logits' mean over time, and by each step's logits alone.
-
-    A counter is told how many images it saw.
-    """
+def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=None) -> Accuracy:
+    """The test set in fp32 or as `precision` says. A counter is told how many images it saw."""
     module.eval()
     right = total = 0
     for images, labels in batches.test():
         with precision.autocast():
             logits = module(images).float()
         reset(module)
-        answers = torch.cat([logits.mean(0, keepdim=True), logits]).argmax(2)
+        sums = logits.cumsum(0)[:-1]  # largest where their mean is
+        answers = torch.cat([logits.mean(0, keepdim=True), logits, sums]).argmax(2)
         right += (answers == labels).sum(1)
         total += len(labels)
         if counter is not None:
             counter.seen(len(labels))
-    whole, *steps = (100 * right.double() / total).tolist()
-    return whole, steps
+    mean, *others = (100 * right.double() / total).tolist()
+    steps = len(logits)
+    return Accuracy(mean, others[:steps], [*others[steps:], mean])
 
 
 @contextmanager

@@ -1,165 +1,168 @@
-"""One run: a cell's specification and a seed in, metrics.json, curve.csv and layers.csv out. metrics.json comes last and means done."""
+"""One run: a cell's specification, its whole recipe and a seed in, metrics.json, curve.csv, layers.csv and weights.pt out.
+
+metrics.json comes last and means done.
+"""
 
 import importlib.metadata
-import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from benchmark import conventions, datasets
-from benchmark.conventions import _energy as energy
 from benchmark.measuring import checks
-from benchmark.measuring import structure as structures
 from benchmark.measuring.counter import Counter
+from benchmark.method import Method
 from benchmark.networks import build as network
 from benchmark.networks.layers import count_parameters
-from benchmark.pins import kinds as catalogue
 from benchmark.shared.errors import UserError
-from benchmark.shared.files import lock, replacing, write_csv, write_json
+from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed
 from benchmark.training import device as devices
-from benchmark.training.batches import Batches, seed_everything
+from benchmark.training.batches import Batches, load
+from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.forms._base import seed_everything
 from benchmark.training.loop import Training, evaluate
 from benchmark.training.optimiser import Precision
 
-PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy", "tonic")
+PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
+CHECKED = 64  # test images that the checks look at
 
 
-def run(spec: dict, seed: int, out: Path, upstream: dict[str, Path], data_root: Path, device_name: str, threads: int) -> dict:
-    """Train, measure and write one run; waits while an orphan of a killed workflow still works on it. Returns the metrics."""
+def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int) -> dict:
+    """Train, measure and write one run, runs/<id>/seed<n>; returns its metrics. Waits while an orphan of a killed workflow works on it.
+
+    recipe: spec's, with the neutral values filled in. What lies above is found beside it, at runs/<id above>/seed0.
+    """
     out.mkdir(parents=True, exist_ok=True)
     with lock(out / ".lock"):
         (out / "error.txt").unlink(missing_ok=True)
         try:
-            return _run(spec, seed, out, upstream, data_root, device_name, threads)
+            return _run(spec, recipe, seed, out, data_root, device_name, threads)
         except Exception as error:
-            with replacing(out / "error.txt") as file:
+            with suppress(OSError), replacing(out / "error.txt") as file:  # on a full disk, the first error is the one to tell
                 file.write(f"{type(error).__name__}: {error}\n")
             raise
 
 
-def _run(spec, seed, out, upstream, data_root, device_name, threads) -> dict:
+def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
+    if wrong := [key for key, value in spec["recipe"].items() if recipe.get(key) != value]:
+        raise ValueError(f"the recipe is not the specification's: {', '.join(wrong)}")
     device = devices.choose(device_name)
     devices.prepare(device, threads)
-    data = datasets.load(spec["data"], data_root)
-    entry, _ = catalogue.dataset(spec["data"])
-    batches = Batches(data, spec["recipe"], entry["classes"], entry["image"], device, seed)
-    training = prepare(spec, seed, out, upstream, data_root, batches)
+    session = {**commit(), "python": sys.version.split()[0], "packages": packages(), "hardware": devices.hardware(device)}
+    data = load(spec["data"], data_root)
+    batches = Batches(data, recipe, spec["data"], spec["time_steps"], device, seed, threads)
+    training = prepare(spec, seed, out, data_root, batches, data.checksum, session)
     training.train()
-    metrics = {**measure(spec, training, batches), **provenance(spec, seed, data, device)}
-    metrics |= {"seconds": training.seconds, "images_per_second": training.images / training.stepping if training.stepping else None}
-    metrics |= {"peak_memory_MB": devices.peak_memory_mb(device)}
+    measured = measure(spec, training, batches)
     with replacing(out / "weights.pt", "wb") as file:
         torch.save(training.student.state_dict(), file)
-    write_json(out / "metrics.json", metrics)
+    metrics = {
+        "spec": spec,
+        "seed": seed,
+        **measured,
+        "images": {"train": batches.form.count, "test": batches.form.test_count},
+        "data_checksum": data.checksum,
+        "seconds": training.seconds,
+        "images_per_second": training.images / training.stepping if training.stepping else None,
+        "peak_memory_MB": devices.peak_memory_mb(device),
+        "weights": sha256(out / "weights.pt"),
+        "trained": training.sessions,
+        "measured": {**session, "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
+    }
+    write_sealed(out / "metrics.json", metrics)
+    training.checkpoint.remove()
     return metrics
 
 
-def prepare(spec, seed, out, upstream, data_root, batches) -> Training:
-    """Networks from seed and upstream weights, ready to train (or to go on from a checkpoint)."""
+def prepare(spec, seed, out, data_root, batches, data_checksum, session) -> Training:
+    """Networks from the seed and from what lies above, ready to train (or to go on from a checkpoint)."""
     seed_everything(seed, 0, -2)
-    method = network.method(spec)
-    if method.needs_teacher and not upstream.get("teacher"):
-        raise UserError(f"method {spec['method']} needs a teacher: write the cell as {spec['method']}:{spec['backbone']}:<teacher>")
+    method = method_of(spec)
     student = network.network(spec)
-    if spec["recipe"]["pretrained"]:
-        network.load_pretrained(student, spec, data_root)
-    teacher = upstream.get("teacher") and load_upstream(upstream["teacher"], batches)
-    method.initialise(student, teacher)  # of a resumed run, overwritten by its checkpoint
-    return Training(spec, method, student, teacher, batches, out, f"{spec['method']} {spec['backbone']}")
+    if batches.recipe["pretrained"]:
+        network.load_pretrained(student, spec["network"], data_root)
+    above = {role: load_above(out.parent.parent / id / "seed0", batches) for role, id in spec["above"].items()}
+    modules = {role: module for role, (module, _) in above.items()}
+    student = student.to(batches.device, memory_format=torch.channels_last)
+    student = method.start(student, modules, batches.calibration())  # of a resumed run, overwritten by its checkpoint
+    weights = {role: checksum for role, (_, checksum) in above.items()}
+    owner = {**spec, "recipe": batches.recipe, "seed": seed, "packages": session["packages"], "weights": weights}
+    checkpoint = Checkpoint(out, {**owner, "data_checksum": data_checksum})
+    forget(checkpoint)
+    return Training(method, student, modules.get("teacher"), batches, checkpoint, session)
 
 
-def load_upstream(weights: Path, batches: Batches) -> torch.nn.Module:
-    """The network of an upstream run, whose specification lies in the metrics beside its weights. UserError: other classes."""
-    spec = json.loads((weights.parent / "metrics.json").read_text(encoding="utf-8"))["spec"]
-    entry, _ = catalogue.dataset(spec["data"])
-    if entry["classes"] != batches.classes:
-        raise UserError(f"{weights}: trained on the {entry['classes']} classes of {spec['data']}, this run has {batches.classes}")
-    return network.load_weights(network.network(spec), weights, batches.device)
+def forget(checkpoint: Checkpoint) -> None:
+    """A run that is asked for again although it is done starts from scratch: nothing is left to go on from."""
+    done = checkpoint.folder / "metrics.json"
+    if done.exists():
+        checkpoint.remove()
+        done.unlink()
+
+
+def method_of(spec: dict) -> Method:
+    """The method object with its parameters. UserError: a network that it needs is not above the cell."""
+    name, module = spec["method"]["name"], network.module_of(spec["method"]["file"])
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Method) and value is not Method]
+    method = next(found for found in classes if found.__module__ == module.__name__)(**spec["method"]["params"])
+    for role in method.needs:
+        if role not in spec["above"]:
+            raise UserError(f"method {name} needs its {role} above it: write the cell as {name}:<backbone>:<{role}>")
+    return method
+
+
+def load_above(run: Path, batches: Batches) -> tuple[nn.Module, str]:
+    """The network of a run above with the checksum of its weights. UserError: damaged, or trained on other classes."""
+    module, metrics = network.finished(run, batches.device)
+    data = metrics["spec"]["data"]
+    if data["classes"] != batches.classes:
+        raise UserError(f"{run}: trained on the {data['classes']} classes of {data['name']}, this run has {batches.classes}")
+    return module, metrics["weights"]
 
 
 def measure(spec: dict, training: Training, batches: Batches) -> dict:
-    """Accuracy of the last and the best epoch, operations and rates on the whole test set, and the paper-size structure."""
+    """Accuracies of the last and the best epoch and of one pass in fp32, the records that this pass gives, and the checks."""
     counter = Counter()
     with counter.watching(training.student, spec["time_steps"]):
-        accuracy, by_step = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
+        counted = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
-    curve = training.curve or [{"epoch": 0, "accuracy": accuracy}]
+    curve = training.curve or [{"epoch": 0, "accuracy": counted.mean}]
     write_csv(training.folder / "curve.csv", curve)  # a run without epochs, or killed after its last one, has none
     best = max(curve, key=lambda line: line["accuracy"])
-    counts = {name: conventions.count(name, records) for name in conventions.CONVENTIONS}
-    exact, formula = counts["events"], counts["papers"]
+    images, _ = next(iter(batches.test()))
+    axis = batches.form.axis
     return {
         "accuracy": curve[-1]["accuracy"],
         "accuracy_best": best["accuracy"],
         "epoch_best": best["epoch"],
         "epochs": training.epoch,
         "accuracy_by_epoch": [line["accuracy"] for line in training.curve],
-        "accuracy_counted": accuracy,
-        "accuracy_by_step": by_step,
+        "accuracy_by_step": counted.by_step,
+        "accuracy_up_to": counted.up_to,
+        "accuracy_counted": counted.mean,
         "parameters": count_parameters(training.student),
-        "macs_dense": energy.dense(records),
-        "acs": exact["acs"],
-        "macs": exact["macs"],
-        "energy_mJ": exact["energy_mJ"],
-        "energy_convention": exact["convention"],
-        "sops": formula["sops"],
-        "energy_formula_mJ": formula["energy_mJ"],
-        "energy_formula_convention": formula["convention"],
-        "conventions": counts,
-        "uncounted": exact["uncounted"],
-        "checks": checks.check(training.student, next(iter(batches.test()))[0][:64]),
-        "firing_rate": energy.firing_rate(records),
-        "firing_rate_by_layer": {r.name: 100 * r.spikes / r.neurons for r in records if r.neurons},
-        "structure": structure(spec),
+        "layers": [asdict(record) for record in records],
+        "checks": checks.check(training.student, images.narrow(axis, 0, min(CHECKED, images.shape[axis]))),
     }
 
 
-def structure(spec: dict) -> dict:
-    """Parameters and dense operations of the paper-size model on the printed data set, all steps, from its layers alone."""
-    paper, steps = spec["structure"], spec["time_steps"]
-    syops = structures.structure(spec["backbone"], spec["dataset"])
-    with torch.device("meta"), torch.no_grad():
-        model = network.build(
-            spec["backbone"], paper["size"], paper["layout"], spec["neuron"], paper["classes"], paper["image"], steps
-        ).eval()
-        counter = Counter(values=False)
-        with counter.watching(model, steps):
-            model(torch.empty(1, *paper["image"]))
-    counter.seen(1)
-    return {
-        "parameters": count_parameters(model),
-        "macs_dense": energy.dense(list(counter.records.values())),
-        "ops_syops": steps * syops["ops"],
-        "macs_syops": steps * syops["macs"],
-    }
-
-
-def provenance(spec: dict, seed: int, data, device: torch.device) -> dict:
-    """What made these numbers."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "spec": spec,
-        "seed": seed,
-        "scale": spec["scale"],
-        "data": spec["data"],
-        "data_checksum": data.checksum,
-        **commit(),
-        "python": sys.version.split()[0],
-        "packages": versions,
-        "hardware": devices.hardware(device),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+def packages() -> dict[str, str]:
+    """Versions of what computes."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def commit() -> dict:
     """The repository's commit and whether the tree differed from it; None outside a checkout."""
 
     def git(*words):
-        return subprocess.run(["git", "-C", str(catalogue.ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+        here = Path(__file__).parent
+        return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}

@@ -1,42 +1,41 @@
 """The loss around trained weights, in two random directions with filter normalisation (Li et al., NeurIPS 2018, section 4)."""
 
-import json
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from benchmark import datasets
 from benchmark.method import cross_entropy
 from benchmark.networks import build as network
-from benchmark.pins import kinds as catalogue
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import write_csv
 from benchmark.training import device as devices
-from benchmark.training.batches import Batches
+from benchmark.training.batches import load
+from benchmark.training.forms import FORMS
+from benchmark.training.forms._base import Form
 
 
 def write(run: Path, points: int, images: int, data_root: Path, device_name: str, threads: int) -> None:
     """<run>/surface.csv: a, b and loss on a square grid from -1 to 1, `points` a side, a outermost."""
     if points < 3 or points % 2 == 0:
         raise UserError(f"--points {points}: the grid needs an odd number of points a side, so that the weights lie on it, at least 3")
-    spec = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["spec"]
     device = devices.choose(device_name)
     devices.prepare(device, threads)
-    entry, _ = catalogue.dataset(spec["data"])
-    batches = Batches(datasets.load(spec["data"], data_root), spec["recipe"], entry["classes"], entry["image"], device, 0)
-    module = network.load_weights(network.network(spec), run / "weights.pt", device)
-    shown = first_images(batches, images)
-    write_csv(run / "surface.csv", surface(module, shown, points))
+    module, metrics = network.finished(run, device)
+    spec = metrics["spec"]
+    entry, size = spec["data"], spec["recipe"]["batch_size"]
+    if entry["form"] == "folder":
+        raise UserError(f"a loss surface needs a data set in memory, not the folder of {entry['name']}")
+    form = FORMS[entry["form"]](load(entry, data_root), {}, entry, spec["time_steps"], device, 0, threads)
+    write_csv(run / "surface.csv", surface(module, first_images(form, images, size), points))
 
 
-def first_images(batches: Batches, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The first `count` training images without augmentation, with their labels as probabilities."""
-    if batches.data.streams:
-        raise UserError(f"a loss surface needs a data set in memory, not the {batches.source.count} files of a folder")
-    size, source = batches.size, batches.source
-    targets = nn.functional.one_hot(source.labels[:count], batches.classes).float()
-    return list(zip(batches.normalise(source.images[:count]).split(size), targets.split(size), strict=True))
+def first_images(form: Form, count: int, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The first `count` training images without augmentation in batches of `size`, with their labels as probabilities."""
+    rows = torch.arange(min(count, form.count)).split(size)
+    shown = (raw for row in rows for raw in form.plain(row[None]))
+    classes = form.entry["classes"]
+    return [(form.arranged(form.normalise(images)), nn.functional.one_hot(labels, classes).float()) for images, labels in shown]
 
 
 @torch.no_grad()
@@ -77,6 +76,6 @@ def loss(module: nn.Module, shown: list) -> float:
     """Mean over all images."""
     total = torch.zeros((), dtype=torch.float64)
     for images, target in shown:
-        total += cross_entropy(module(images).float().mean(0), target).double().cpu() * len(images)
+        total += cross_entropy(module(images).float().mean(0), target).double().cpu() * len(target)
         network.reset(module)
-    return float(total) / sum(len(images) for images, _ in shown)
+    return float(total) / sum(len(target) for _, target in shown)

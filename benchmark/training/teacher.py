@@ -1,34 +1,46 @@
 """The teacher of a run: asked without gradient, and only once per training image where augmentation never changes one."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from benchmark.method import Outputs
-from benchmark.networks.build import Tapped
+from benchmark.networks.build import reset
 from benchmark.training.batches import Batches
+from benchmark.training.outputs import Tapped
 
 LIMIT = 2**30  # bytes of answers worth keeping
 
 
 class Teacher:
-    """Answers to batches of training images; `taps` asks for block outputs as well."""
+    """Answers to batches of training images; `sees` as a method has it."""
 
-    def __init__(self, module: nn.Module, taps: bool, batches: Batches):
-        self.ask, self.device = Tapped(module, taps), batches.device
-        self.count, self.keeps = batches.source.count, batches.fixed
+    def __init__(self, module: nn.Module, sees: tuple, batches: Batches):
+        self.module, self.tapped, self.sees = module, Tapped(module, tuple(set(sees) - {"images"})), sees
+        self.axis, self.device = batches.form.axis, batches.device
+        self.count, self.keeps = batches.form.count, batches.form.fixed
         self.kept: list[torch.Tensor] = []  # logits, features, tokens, `count` images long
         self.axes: list[int] = []  # which axis of each is the image's
         self.seen = torch.zeros(self.count, dtype=torch.bool, device=self.device)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, chosen: torch.Tensor) -> Outputs:
-        """The answer to images [B, ...]; `chosen` [B] says which training images they are."""
-        if not self.keeps:
-            return self.ask(images)
-        chosen = chosen.to(self.device)
+        """The answer to a batch as the student gets it; `chosen` [B] says which training images they are."""
+        answer = self.answer(images, chosen.to(self.device)) if self.keeps else self.ask(images)
+        return replace(answer, images=images if "images" in self.sees else None)
+
+    def ask(self, images: torch.Tensor) -> Outputs:
+        """What the network says, which forgets it."""
+        answer = self.tapped(images)
+        reset(self.module)
+        return answer
+
+    def answer(self, images: torch.Tensor, chosen: torch.Tensor) -> Outputs:
+        """What was put away, the network being asked for the images that are new."""
         new = ~self.seen[chosen]
         if new.any():
-            self.keep(self.ask(images[new]), chosen[new])
+            self.keep(self.ask(images[(slice(None),) * self.axis + (new,)]), chosen[new])
         return self.recall(chosen) if self.keeps else self.ask(images)
 
     def keep(self, answer: Outputs, chosen: torch.Tensor) -> None:

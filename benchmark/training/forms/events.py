@@ -1,0 +1,43 @@
+"""Events as frames [N, T, C, H, W], uint8 or float, whole on the device; a network gets [T, B, C, H, W].
+
+Frames are counts, not pictures: no statistics of images normalise them, and no operation that is made for colours changes them. What
+moves or mixes pixels does the same at every time step.
+"""
+
+import torch
+
+from benchmark.shared.errors import UserError
+from benchmark.training import augment
+from benchmark.training.forms.images import Images
+
+
+class Events(Images):
+    """A raw batch has steps and channels merged, [B, T * C, H, W]. Augmentation: `flip`, `crop`, and `shift` where a recipe has it."""
+
+    axis = 1
+    refuses = ("randaugment", "autoaugment", "cutout")
+    changes = ("crop", "flip", "shift", "erasing", "mixup", "cutmix")
+
+    def check(self, shape):
+        steps, *shape = shape
+        super().check(shape)
+        if steps != self.steps:
+            raise UserError(f"{self.entry['name']} has frames of {steps} time steps, and the cell asks for {self.steps}")
+
+    def plain(self, order):
+        for images, labels in super().plain(order):
+            yield images.flatten(1, 2), labels
+
+    def test(self, size):
+        for images, labels in super().test(size):
+            yield images.flatten(1, 2), labels
+
+    def augment(self, images):
+        images = augment.flip(augment.crop(images, self.recipe["crop"]), self.recipe["flip"])
+        return augment.roll(images, self.recipe.get("shift", 0))
+
+    def normalise(self, images):
+        return images.to(self.device, torch.float32)
+
+    def arranged(self, images):
+        return images.unflatten(1, (self.steps, -1)).transpose(0, 1).contiguous()
