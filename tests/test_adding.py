@@ -70,7 +70,7 @@ DATA = '''"""Bars that move to the left or to the right before an event camera: 
 
 import torch
 
-from benchmark.datasets import Data, Events, checksum
+from benchmark.datasets import Data, Images, checksum
 
 DATASETS = {
     "moving-bars": {
@@ -96,7 +96,7 @@ def bars(entry, count, seed):
             way = 1 if labels[n] else -1
             frames[n, t, 0, :, (start[n] + way * (t + 1)) % 8] = 1
             frames[n, t, 1, :, (start[n] + way * t) % 8] = 1
-    return Events(frames, labels)
+    return Images(frames, labels)
 '''
 
 METHOD = '''"""Labels and a teacher's answers at every step (an example, of no paper).

@@ -45,7 +45,7 @@ def forget():
     """As a new process starts."""
     for cached in (code.tree, code.closure, code.imported, code.files_of, code.of_closure, code.canonical, code.equivalent):
         cached.cache_clear()
-    for cached in (kinds.declared, kinds.files, kinds.backbone, kinds.datasets, kinds.fits):
+    for cached in (kinds.declared, kinds.files, kinds.backbone, kinds.datasets, kinds.fits_of):
         cached.cache_clear()
 
 

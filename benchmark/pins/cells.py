@@ -114,7 +114,7 @@ def cell_of(number: Number) -> Cell | None:
     params, options = owned(number, method, work, where)
     cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options)
     cell = replace(cell, time_steps=steps_of(number, cell, declared.tables.get("any_time", False)))
-    reason = kinds.fits(method)(kinds.backbone(backbone), **{role: kinds.backbone(name) for role, _, name in above_of(cell)})
+    reason = kinds.fits(method, kinds.backbone(backbone), {role: kinds.backbone(name) for role, _, name in above_of(cell)})
     if reason:
         raise Lacking(f"does not fit: {reason}")
     return cell

@@ -8,7 +8,6 @@ the file then goes on counting as it did before, and finished runs stay what the
 import ast
 import csv
 import hashlib
-import importlib
 from functools import cache
 from pathlib import Path
 
@@ -122,8 +121,3 @@ def without_docstring(node, name: str, value):
     """The body of a module, class or function without its docstring; any other field as it is."""
     documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and name == "body"
     return value[1:] if documented and ast.get_docstring(node, clean=False) is not None else value
-
-
-def module_of(file: str):
-    """Import a file of this project by its path from the repository's root."""
-    return importlib.import_module(file.removesuffix(".py").replace("/", "."))

@@ -124,15 +124,18 @@ def method(name: str) -> Declared:
 
 
 @cache
-def fits(name: str) -> Callable[..., str]:
-    """A method's module-level function `fits`, compiled alone: reason why networks do not go together, empty if they do."""
-    path = method(name).path
+def fits_of(path: Path) -> Callable[..., str] | None:
+    """`fits` of a method's file, `fits(student, **above) -> str`, compiled alone with the builtins only; None if there is none."""
     found = [node for node in code.tree(path).body if isinstance(node, ast.FunctionDef) and node.name == "fits"]
-    if not found:
-        return lambda student, **above: ""
     space: dict = {}
-    exec(compile(ast.Module(found[-1:], []), str(path), "exec"), space)
-    return space["fits"]
+    exec(compile(ast.Module(found, []), str(path), "exec"), space)
+    return space.get("fits")
+
+
+def fits(name: str, student: Backbone, above: dict[str, Backbone]) -> str:
+    """Why this student and these networks above do not go together under a method; empty if they do."""
+    ask = fits_of(method(name).path)
+    return ask(student, **above) if ask else ""
 
 
 @cache

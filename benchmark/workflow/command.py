@@ -158,8 +158,10 @@ def same_result(arguments) -> None:
 
 
 def download(arguments) -> None:
+    from benchmark.networks.build import module_of
+
     _, file = kinds.dataset(arguments.dataset)
-    module = code.module_of(file.file)
+    module = module_of(file.file)
     if not hasattr(module, "download"):
         raise UserError(f"{arguments.dataset} cannot be fetched automatically; see {file.path.name}")
     print(f"{arguments.dataset} is in {module.download(arguments.dataset, arguments.data_root)}")
