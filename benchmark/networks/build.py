@@ -8,6 +8,7 @@ from spikingjelly.activation_based import functional
 from torch import nn
 
 from benchmark.method import Method, Outputs
+from benchmark.neurons import maker
 from benchmark.pins import kinds as catalogue
 from benchmark.shared.errors import UserError
 
@@ -15,7 +16,7 @@ from benchmark.shared.errors import UserError
 def build(name: str, size: dict, layout: dict, neuron: dict, classes: int, image: list, steps: int) -> nn.Module:
     """A backbone by name, with these sizes and constants."""
     family = importlib.import_module(f"benchmark.backbones.{catalogue.backbone(name).family.path.stem}")
-    return family.build(size, layout, neuron, classes, tuple(image), steps)
+    return family.build(size, layout, maker(neuron) if neuron else None, classes, tuple(image), steps)
 
 
 def network(spec: dict) -> nn.Module:
