@@ -1,7 +1,8 @@
-"""Contracts that every file in benchmark/backbones keeps by being there, and the sizes and values of the networks in it."""
+"""Contracts that every file in benchmark/backbones keeps by being there, its template too, and the sizes and values of the networks in it."""
 
 import importlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,34 +11,48 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.model import sew_resnet as spikingjelly_sew
 from torch import nn
 
+from benchmark import backbones
 from benchmark.measuring import structure
 from benchmark.networks.layers import First, count_parameters
-from benchmark.neurons.lif import LIF
+from benchmark.neurons import Maker, maker, names
+from benchmark.neurons._base import Neuron
 from benchmark.pins import kinds as catalogue
 
 STEPS, CLASSES = 4, 10
 TINY = {"cifar": (3, 16, 16), "imagenet": (3, 32, 32), "dvs": (2, 16, 16)}
 PAPER = {"cifar": (3, 32, 32), "imagenet": (3, 224, 224), "dvs": (2, 128, 128)}
 VARIANTS = ["spikformer-v2-8-512-iand", "resnet-19", "sew-resnet-50"]  # sizes whose layers differ from their family's first size
+TEMPLATE = "-template"
+FILES = {**catalogue.files("backbone"), TEMPLATE: Path(backbones.__file__).with_name("_template.py")}
+TABLES = {family: catalogue.declared(path).tables for family, path in FILES.items()}
 
 
-def of_each_family():
-    """(name, kind of data): the first size of every family and the variants, with every layout."""
-    declared = {family: catalogue.declared(path).tables for family, path in catalogue.files("backbone").items()}
-    names = [f"{family}-{next(iter(tables['SIZES']))}" for family, tables in declared.items()] + VARIANTS
-    return [(name, kind) for name in names for kind in catalogue.backbone(name).family.tables["LAYOUTS"]]
+def backbone(name):
+    """A backbone by its full name, the template's too."""
+    if name.startswith(TEMPLATE):
+        return catalogue.Backbone(name, catalogue.declared(FILES[TEMPLATE]), name.removeprefix(f"{TEMPLATE}-"))
+    return catalogue.backbone(name)
 
 
-CASES = of_each_family()
-each_case = pytest.mark.parametrize(("name", "kind"), CASES, ids=[f"{name}:{kind}" for name, kind in CASES])
+def cases(names):
+    """(name, kind of data) with every layout."""
+    found = [(name, kind) for name in names for kind in backbone(name).family.tables["LAYOUTS"]]
+    return pytest.mark.parametrize(("name", "kind"), found, ids=[f"{name}:{kind}" for name, kind in found])
 
 
-def build(name, kind, size=None, classes=CLASSES, image=None, steps=STEPS):
+NAMES = [f"{family}-{next(iter(tables['SIZES']))}" for family, tables in TABLES.items()] + VARIANTS
+SPIKING = [name for name in NAMES if backbone(name).family.tables["NEURON"]]
+each_case = cases(NAMES)
+each_spiking_case = cases(SPIKING)
+
+
+def build(name, kind, size=None, classes=CLASSES, image=None, steps=STEPS, fire=None):
     """The twin on tiny images unless told otherwise, weights from seed 0."""
     torch.manual_seed(0)
-    backbone = catalogue.backbone(name)
-    family = importlib.import_module(f"benchmark.backbones.{backbone.family.path.stem}")
-    return family.build(size or backbone.twin, backbone.layout(kind), backbone.family.tables["NEURON"], classes, image or TINY[kind], steps)
+    found = backbone(name)
+    family = importlib.import_module(f"benchmark.backbones.{found.family.path.stem}")
+    fire = fire or (maker(family.NEURON) if family.NEURON else None)
+    return family.build(size or found.twin, found.layout(kind), fire, classes, image or TINY[kind], steps)
 
 
 def is_static(kind):
@@ -56,7 +71,7 @@ def lively(name, kind, **options):
     """A twin in which every layer fires: weights from a formula, batch normalisations with the statistics of `images`; evaluation mode."""
     model = fill(build(name, kind, **options)).train()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = None  # plain average
     for _ in range(2):
         run(model, images(kind))
@@ -83,25 +98,23 @@ def run(model, x):
     return y
 
 
-# ---- contracts
+# ---- contracts: of behaviour alone, so that a network of any make keeps them
 
 
-@pytest.mark.parametrize("path", catalogue.files("backbone").values(), ids=catalogue.files("backbone"))
-def test_a_file_declares_its_tables_and_its_source(path):
-    tables = catalogue.declared(path).tables
+@pytest.mark.parametrize("family", FILES)
+def test_a_file_declares_its_tables_and_its_source(family):
+    tables = TABLES[family]
     assert {"SIZES", "TWIN", "NEURON", "LAYOUTS"} <= tables.keys()
-    assert catalogue.declared(path).doc and set(tables["LAYOUTS"]) <= set(TINY)
-    assert not tables["NEURON"] or tables["NEURON"].keys() == {
-        "tau", "v_threshold", "v_reset", "detach_reset", "decay_input", "surrogate", "alpha"
-    }  # fmt: skip
+    assert catalogue.declared(FILES[family]).doc and set(tables["LAYOUTS"]) <= set(TINY)
+    assert not tables["NEURON"] or maker(tables["NEURON"]).constants == tables["NEURON"]  # all of them, and no other
 
 
-@pytest.mark.parametrize("name", catalogue.backbones())
-def test_every_size_has_a_small_twin(name):
-    for kind in catalogue.backbone(name).family.tables["LAYOUTS"]:
-        with torch.device("meta"):
-            model = build(name, kind)
-        assert len(model.widths) == len(model.blocks) and count_parameters(model) < 1_500_000
+@cases([*catalogue.backbones(), *(f"{TEMPLATE}-{size}" for size in TABLES[TEMPLATE]["SIZES"])])
+def test_every_size_is_built_whole_and_has_a_small_twin(name, kind):
+    with torch.device("meta"):
+        whole, twin = build(name, kind, backbone(name).size, image=PAPER[kind]), build(name, kind)
+    assert len(whole.widths) == len(whole.blocks) and len(twin.widths) == len(twin.blocks)
+    assert 0 < count_parameters(twin) < min(1_500_000, count_parameters(whole))
 
 
 @each_case
@@ -111,15 +124,25 @@ def test_logits_and_tokens(name, kind):
         block.register_forward_hook(lambda _, __, output: tokens.append(model.token(output)))
     logits = run(model, images(kind))
     assert logits.shape == (model.steps, 4, CLASSES) and logits.isfinite().all()
-    assert model.steps == (STEPS if catalogue.backbone(name).family.tables["NEURON"] else 1)
+    assert model.steps == (STEPS if name in SPIKING else 1)
     assert [token.shape for token in tokens] == [(model.steps, 4, width) for width in model.widths]
+
+
+@each_spiking_case
+def test_a_static_image_is_the_same_image_at_every_step(name, kind):
+    model, x = lively(name, kind).double(), images(kind).double()
+    x = x if is_static(kind) else x[0]
+    logits = run(model, x)
+    assert logits.shape == (STEPS, 4, CLASSES)
+    torch.testing.assert_close(run(model, x.expand(STEPS, *x.shape)), logits, rtol=0, atol=1e-9)
 
 
 @each_case
 def test_gradients_reach_every_parameter(name, kind):
     model, silent = lively(name, kind), set()  # in evaluation, where a bias before a batch normalisation matters
+    kinds = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.Linear)
     for key, module in model.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear)):  # no weight learns behind a neuron that never fires
+        if isinstance(module, kinds):  # no weight learns behind a neuron that never fires
             module.register_forward_hook(lambda _, x, __, key=key: silent.add(f"{key}.weight") if (x[0] == x[0][:1]).all() else None)
     nn.functional.cross_entropy(model(images(kind)).mean(0), torch.arange(4)).backward()
     without = [key for key, value in model.named_parameters() if value.grad is None or not (key in silent or value.grad.any())]
@@ -158,25 +181,62 @@ def test_one_step_is_the_first_of_four(name, kind):
     torch.testing.assert_close(run(one, x if is_static(kind) else x[:1]), run(four, x)[:1], rtol=0, atol=1e-9)
 
 
-@each_case
-def test_neurons_emit_zeros_and_ones(name, kind):
-    model, spikes = lively(name, kind), []
-    neurons = [module for module in model.modules() if isinstance(module, LIF)]
-    for module in neurons:
-        module.register_forward_hook(lambda _, __, output: spikes.append(output))
-    run(model, images(kind))
-    assert len(spikes) == len(neurons) and bool(neurons) == bool(catalogue.backbone(name).family.tables["NEURON"])
-    assert all(((s == 0) | (s == 1)).all() for s in spikes)
-    assert not spikes or any(s.any() for s in spikes)
+def neuron_files():
+    """What makes layers of each neuron that has a threshold, the template's too."""
+    for name in [*names(), "_template"]:
+        file = importlib.import_module(f"benchmark.neurons.{name.replace('-', '_')}")
+        if "v_threshold" in file.CONSTANTS:
+            yield Maker(file, {"name": name, **file.EXAMPLE})
 
 
-@each_case
-def test_a_static_image_is_convolved_once(name, kind):
-    model, seen = build(name, kind), []
-    for first in (module for module in model.modules() if isinstance(module, First)):
-        first[0].register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+@each_spiking_case
+def test_every_neuron_is_the_one_it_is_given_and_is_asked_once(name, kind):
+    """Tried with every neuron file: layers made are layers of the network, each one runs, all learn."""
+    for make in neuron_files():
+        made, asked = [], []
+
+        def fire(make=make, made=made, **changes):
+            made.append(make(**changes))
+            return made[-1]
+
+        fire.constants = make.constants
+        model = build(name, kind, fire=fire).train()
+        neurons = [module for module in model.modules() if isinstance(module, Neuron)]
+        assert made and {*map(id, made)} == {*map(id, neurons)}
+        for module in neurons:
+            module.register_forward_hook(lambda module, _, __, asked=asked: asked.append(id(module)))
+        nn.functional.cross_entropy(model(images(kind)).mean(0), torch.arange(4)).backward()
+        assert sorted(asked) == sorted(map(id, neurons))
+        assert all(value.grad is not None and value.grad.isfinite().all() for value in model.parameters())
+
+
+@each_spiking_case
+def test_neurons_fire_and_send_what_they_say(name, kind):
+    model, seen = lively(name, kind), []
+    for module in model.modules():
+        if isinstance(module, Neuron):
+            module.register_forward_hook(lambda module, _, output: seen.append((module.sends, set(output.unique().tolist()))))
     run(model, images(kind))
-    assert seen in ([], [4]) if is_static(kind) else seen == [4 * STEPS]
+    assert all(values <= {"binary": {0, 1}, "signed": {-1, 0, 1}}.get(sends, values) for sends, values in seen)
+    assert any(values != {0} for _, values in seen)
+
+
+def test_an_artificial_network_is_given_no_neuron():
+    artificial = [name for name in NAMES if name not in SPIKING]
+    assert artificial
+    for name in artificial:
+        model = build(name, next(iter(backbone(name).family.tables["LAYOUTS"])))
+        assert not any(isinstance(module, Neuron) for module in model.modules())
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 8, 8), (STEPS, 4, 3, 8, 8)], ids=["static", "events"])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 5, 3), nn.Sequential(nn.Flatten(), nn.Linear(192, 5))], ids=["map", "vector"])
+def test_the_first_layers_see_a_static_image_once(shape, layer):
+    first, seen, x = First(STEPS, layer), [], torch.randn(shape)
+    layer.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    y = first(x)
+    assert seen == [4 if len(shape) == 4 else 4 * STEPS]
+    torch.testing.assert_close(y, torch.stack([layer(image) for image in (x.expand(STEPS, *x.shape) if len(shape) == 4 else x)]))
 
 
 # ---- parameters, to the unit

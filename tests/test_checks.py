@@ -8,9 +8,9 @@ from torch import nn
 
 from benchmark.measuring import checks
 from benchmark.networks.layers import First, Head, Residual, SpikingBackbone, conv_bn
-from benchmark.neurons.lif import LIF, lif
+from benchmark.neurons.lif import LIF, neuron
 
-fire = partial(lif, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=False, surrogate="sigmoid", alpha=4.0)
+fire = partial(neuron, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=False, surrogate="sigmoid", alpha=4.0)
 
 
 def sound(*extra):

@@ -11,6 +11,7 @@ from torch.nn import functional
 from benchmark.backbones import ann_resnet, idsnn_resnet, resnet
 from benchmark.method import Outputs, distance, divergence, entropy, label_loss, log_probabilities, stage_ends
 from benchmark.networks import build as network
+from benchmark.neurons import maker
 from benchmark.pins import cells, published
 from benchmark.pins.cells import Cell
 from benchmark.pins.settings import settings
@@ -314,7 +315,7 @@ R34 = {"stem": 4, "widths": [4, 8, 12, 16], "depths": [3, 4, 6, 3], "hidden": 0}
 def build(family, size, seed):
     """A network whose every value, statistics and counters included, differs from other seeds'."""
     torch.manual_seed(seed)
-    model = family.build(size, family.LAYOUTS["cifar"], family.NEURON, CLASSES, (3, 8, 8), STEPS)
+    model = family.build(size, family.LAYOUTS["cifar"], family.NEURON and maker(family.NEURON), CLASSES, (3, 8, 8), STEPS)
     for value in (value for value in model.state_dict().values() if value.dim() < 2):
         value.copy_(torch.rand(value.shape) + 0.5 if value.is_floating_point() else torch.tensor(seed))
     return model

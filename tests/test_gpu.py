@@ -5,7 +5,7 @@ import torch
 from spikingjelly.activation_based import functional
 
 from benchmark.backbones import spikformer
-from benchmark.neurons.lif import lif
+from benchmark.neurons import maker
 from benchmark.pins import cells, published
 from benchmark.pins.settings import settings
 from benchmark.training.run import run
@@ -19,7 +19,7 @@ def test_the_neuron_is_the_same_on_both_devices():
     answers = []
     for device in ("cpu", "cuda"):
         x = current.to(device).requires_grad_()
-        spikes = lif(**spikformer.NEURON)(x)
+        spikes = maker(spikformer.NEURON)()(x)
         (spikes * weight.to(device)).sum().backward()
         answers.append((spikes.detach().cpu(), x.grad.cpu()))
     assert torch.equal(answers[0][0], answers[1][0])
@@ -28,7 +28,7 @@ def test_the_neuron_is_the_same_on_both_devices():
 
 def test_a_static_image_is_expanded_over_time_on_the_gpu():
     size = {**spikformer.SIZES["4-384"], "depth": 1, "dim": 48}
-    model = spikformer.build(size, spikformer.LAYOUTS["cifar"], spikformer.NEURON, 10, (3, 16, 16), 4).cuda().eval()
+    model = spikformer.build(size, spikformer.LAYOUTS["cifar"], maker(spikformer.NEURON), 10, (3, 16, 16), 4).cuda().eval()
     images = torch.rand(2, 3, 16, 16, device="cuda")
     still = model(images)
     functional.reset_net(model)

@@ -1,29 +1,32 @@
-"""The fused LIF kernel against spikingjelly's LIFNode: the same spikes and membranes, the same gradients up to rounding."""
+"""Contracts that every file in benchmark/neurons keeps by being there, its template too, and the fused leaky neurons against spikingjelly's."""
 
+import copy
+import importlib
+import inspect
 import itertools
+import math
 
 import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
+from spikingjelly.activation_based.base import MemoryModule
 
-from benchmark.neurons.lif import BLOCK, LIF, FusedLIF, lif
+from benchmark.neurons import Maker, lif, maker, names, plif
+from benchmark.neurons._base import Neuron
+from benchmark.neurons._fused import BLOCK, Fused, Pass
+from benchmark.neurons._surrogates import SURROGATES, surrogate_function
+from benchmark.pins import kinds as catalogue
+from benchmark.shared.errors import UserError
 
 TOLERANCE = 2e-6
-PLAIN = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
-SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan, "rect": surrogate.Rect}
-CONSTANTS = [
-    {"tau": tau, "decay_input": decay, "v_reset": reset, "detach_reset": detach, "surrogate": name, "alpha": alpha}
-    for tau, decay, reset, detach, (name, alpha) in itertools.product(
-        (2.0, 1.5), (True, False), (0.0, None, -0.25), (True, False), (("sigmoid", 4.0), ("atan", 2.0), ("rect", 0.8))
-    )
-]
+FILES = {name: importlib.import_module(f"benchmark.neurons.{name.replace('-', '_')}") for name in [*names(), "_template"]}
+each_file = pytest.mark.parametrize("name", FILES)
+each_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
-def reference(constants):
-    """spikingjelly's own node."""
-    chosen = {**PLAIN, **constants}
-    function = SURROGATES[chosen.pop("surrogate")](alpha=chosen.pop("alpha"))
-    return neuron.LIFNode(**chosen, surrogate_function=function, step_mode="m")
+def layer(name, **changes):
+    """A layer of a file with its example's constants."""
+    return FILES[name].neuron(**{**FILES[name].EXAMPLE, **changes})
 
 
 def currents(*shape, dtype=torch.float32):
@@ -32,64 +35,118 @@ def currents(*shape, dtype=torch.float32):
 
 
 def run(node, x, expand=None):
-    """Spikes, the gradient of a weighted sum of them, and the last membrane."""
+    """What is sent, the gradients of a weighted sum of it for the input and each parameter, and the membranes left."""
     x = x.clone(memory_format=torch.preserve_format).requires_grad_()
-    spikes = node(x if expand is None else expand(x))
-    weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
-    (spikes.float() * weights).sum().backward()
-    return spikes.detach(), x.grad, node.v.detach()
-
-
-def assert_equal_nodes(constants, x, expand=None):
-    fused, expected = run(lif(**{**PLAIN, **constants}), x, expand), run(reference(constants), x, expand)
-    assert torch.equal(fused[0], expected[0]) and 0.05 < expected[0].mean() < 0.95
-    torch.testing.assert_close(fused[1], expected[1], rtol=0, atol=TOLERANCE)
-    torch.testing.assert_close(fused[2], expected[2], rtol=0, atol=TOLERANCE)
+    sent = node(x if expand is None else expand(x))
+    weights = torch.randn(sent.shape, generator=torch.Generator().manual_seed(1)).to(sent.dtype)
+    (sent * weights).sum().backward()
+    memories = dict(node.named_memories()) if isinstance(node, MemoryModule) else {}
+    return sent.detach(), x.grad, {key: value.grad for key, value in node.named_parameters()}, memories
 
 
 @pytest.fixture
 def kernel_calls(monkeypatch):
     """A list that grows with every call of the fused kernel."""
-    calls, apply = [], FusedLIF.apply
-    monkeypatch.setattr(FusedLIF, "apply", lambda *arguments: calls.append(arguments) or apply(*arguments))
+    calls, apply = [], Pass.apply
+    monkeypatch.setattr(Pass, "apply", lambda *arguments: calls.append(arguments) or apply(*arguments))
     return calls
 
 
-@pytest.mark.parametrize("constants", CONSTANTS, ids=lambda c: "-".join(str(value) for value in c.values()))
-def test_every_constant_means_what_spikingjelly_means(constants, kernel_calls):
-    assert_equal_nodes(constants, currents(4, 3, 5, 7))
-    assert len(kernel_calls) == 1
+@pytest.fixture(params=["kernel", "other back end"])
+def back_end(request, monkeypatch):
+    """Both ways through a fused neuron: a GPU takes the one that is not the CPU's kernel."""
+    if request.param != "kernel":
+        monkeypatch.setattr(Fused, "fits", lambda *_: False)
+    return request.param
 
 
-def test_a_rectangle_is_open_at_both_ends(kernel_calls):
-    constants = {"v_threshold": 0.5, "surrogate": "rect", "alpha": 1.0, "decay_input": False}
-    x = torch.tensor([[-0.1, 0.0, 1e-6, 0.5, 0.999999, 1.0, 1.1]])
-    (_, grad, _), (_, expected, _) = (run(node, x) for node in (lif(**{**PLAIN, **constants}), reference(constants)))
-    assert torch.equal(grad, expected) and len(kernel_calls) == 1
-    assert (grad != 0).tolist() == [[False, False, True, True, True, False, False]]
+# ---- contracts
 
 
-def test_idsnns_neuron_in_plain_numbers():
-    """v <- 0.25 v (1 - s) + x, spike from 0.5 on: the inputs 0.4, 0.4001, 0.4 make 0.4, 0.5001 with a spike, 0.4."""
-    constants = {"tau": 4 / 3, "v_threshold": 0.5, "decay_input": False, "surrogate": "rect", "alpha": 1.0}
-    x = torch.tensor([[0.4], [0.4001], [0.4]], requires_grad=True)
-    spikes = lif(**{**PLAIN, **constants})(x)
-    spikes.backward(torch.tensor([[1.0], [2.0], [4.0]]))
-    assert spikes.tolist() == [[0.0], [1.0], [0.0]]
-    assert x.grad.flatten().tolist() == pytest.approx([1 + 0.25 * 2, 2, 4])  # nothing passes the spike of the second step
+@each_file
+def test_a_file_declares_its_constants_and_what_it_sends(name):
+    file, declared = (
+        FILES[name],
+        catalogue.declared(catalogue.ROOT / "benchmark" / "neurons" / f"{FILES[name].__name__.rpartition('.')[2]}.py"),
+    )
+    assert declared.doc and {"CONSTANTS", "SENDS", "EXAMPLE"} <= declared.tables.keys()  # literals
+    assert file.SENDS in ("binary", "signed", "graded")
+    assert file.CONSTANTS.keys() == file.EXAMPLE.keys()
+    assert all(isinstance(meaning, str) and meaning for meaning in file.CONSTANTS.values())
+    node = layer(name)
+    assert isinstance(node, Neuron) and node.sends == file.SENDS
+    assert isinstance(node, MemoryModule), "reset_net resets spikingjelly's memories"
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
-@pytest.mark.parametrize("size", [1, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 17])
-def test_any_size_around_a_block(size, steps):
-    if size < 10:
-        x = torch.full((steps, size), 2.5) * torch.arange(steps).remainder(2).sub(0.5).sign().neg()[:, None]
-        x = x if steps > 1 else torch.tensor([[2.5, 0.1, 2.5][:size]])
-        fused, expected = run(lif(**PLAIN), x), run(reference({}), x)
-        assert torch.equal(fused[0], expected[0]) and expected[0].any()
-        torch.testing.assert_close(fused[1], expected[1], rtol=0, atol=TOLERANCE)
-    else:
-        assert_equal_nodes({}, currents(steps, size))
+@each_file
+def test_no_constant_has_a_default(name):
+    file = FILES[name]
+    parameters = inspect.signature(file.neuron).parameters.values()
+    assert {p.name for p in parameters} == file.CONSTANTS.keys()
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+    for key in file.CONSTANTS:
+        lacking = {"name": name, **{other: value for other, value in file.EXAMPLE.items() if other != key}}
+        with pytest.raises(UserError, match=f"^neuron {name} lacks {key}: no constant has a default$"):
+            Maker(file, lacking)
+
+
+@each_file
+def test_it_sends_what_it_says(name):
+    sent = layer(name)(currents(4, 3, 50))
+    allowed = {"binary": {0, 1}, "signed": {-1, 0, 1}}.get(FILES[name].SENDS)
+    assert allowed is None or {*sent.unique().tolist()} == allowed
+
+
+@each_file
+@each_precision
+def test_it_is_its_equations(name, dtype):
+    if not hasattr(FILES[name], "reference"):
+        pytest.skip("the file has no second form of the neuron")
+    x, node = currents(5, 3, 50, dtype=dtype), layer(name).to(dtype)
+    sent, grad, learned, _ = run(node, x)
+    slow = x.clone().requires_grad_()
+    parameters = {key: value.detach().clone().requires_grad_() for key, value in node.named_parameters()}
+    expected = FILES[name].reference(slow, **{**FILES[name].EXAMPLE, **parameters})
+    (expected * torch.randn(sent.shape, generator=torch.Generator().manual_seed(1)).to(dtype)).sum().backward()
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    assert torch.equal(sent, expected.detach())
+    torch.testing.assert_close(grad, slow.grad, **tolerance)
+    torch.testing.assert_close(learned, {key: value.grad for key, value in parameters.items()}, **tolerance)
+
+
+@each_file
+def test_what_it_learns_has_a_gradient(name, back_end):
+    _, grad, learned, _ = run(layer(name), currents(4, 3, 50))
+    assert all(value.isfinite().all() and value.any() for value in (grad, *learned.values()))
+
+
+@each_file
+@each_precision
+def test_a_membrane_is_carried_over_without_its_gradient_until_the_reset(name, dtype, back_end):
+    node, x = layer(name).to(dtype), currents(6, 3, 50, dtype=dtype).requires_grad_()
+    whole = node(x)
+    assert not any(torch.is_tensor(value) and value.requires_grad for value in node.memories())
+    again = node(x)
+    assert not torch.equal(again, whole)
+    functional.reset_net(node)
+    parts = [node(part) for part in x.split([1, 2, 3])]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@each_file
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_any_precision_has_a_membrane_of_single_precision_at_least(name, dtype, back_end):
+    """Half precision: what the same currents give in single precision, to the last spike, in the input's precision."""
+    narrow = currents(4, 3, 500, dtype=torch.bfloat16 if dtype == torch.bfloat16 else torch.float16)
+    held = torch.float64 if dtype == torch.float64 else torch.float32
+    sent, grad, learned, memories = run(layer(name).to(held), narrow.to(dtype))
+    expected, expected_grad, expected_learned, expected_memories = run(layer(name).to(held), narrow.to(held))
+    assert sent.dtype == grad.dtype == dtype and all(value.dtype == held for value in (*memories.values(), *learned.values()))
+    assert torch.equal(sent.to(held), expected)
+    torch.testing.assert_close(memories, expected_memories, rtol=0, atol=0)
+    weights = {torch.bfloat16: 2**-6, torch.float16: 2**-9, torch.float64: 0}[dtype]  # the incoming gradient is rounded too
+    torch.testing.assert_close(grad.to(held), expected_grad, rtol=weights, atol=4 * weights)
+    torch.testing.assert_close(learned, expected_learned, rtol=weights, atol=weights * 100)
 
 
 LAYOUTS = {
@@ -99,21 +156,226 @@ LAYOUTS = {
     "gaps": lambda x: torch.stack([x, -x], -1)[..., 0],
     "a view that starts later": lambda x: torch.cat([-x, x])[len(x) :],
     "expanded over the batch": lambda x: x[:, :1].expand_as(x),
+    "a static image": lambda x: x[:1].expand_as(x),
+    "a static image, channels last": lambda x: x[0].contiguous(memory_format=torch.channels_last).unsqueeze(0).expand_as(x),
 }
 
 
+@each_file
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_memory_layout(layout):
-    arrange = LAYOUTS[layout]
-    assert_equal_nodes({"detach_reset": False}, currents(4, 2, 8, 5, 6), arrange)
-    assert_equal_nodes({"v_reset": None}, currents(1, 2, 8, 5, 6), arrange)
+def test_any_memory_layout(name, layout):
+    x, arrange = currents(4, 2, 8, 5, 6), LAYOUTS[layout]
+    found, expected = run(layer(name), x, arrange), run(layer(name), x, lambda x: arrange(x).contiguous())
+    assert torch.equal(found[0], expected[0]) and found[0].any()
+    torch.testing.assert_close(found[1:], expected[1:], rtol=1e-5, atol=1e-5)
 
 
-def test_spikes_keep_the_layout_of_channels_last_input():
+@each_file
+def test_what_is_sent_keeps_the_layout_of_channels_last_input(name):
     x = LAYOUTS["channels last at every step"](currents(4, 2, 8, 5, 6))
-    assert lif(**PLAIN)(x).stride() == x.stride()
+    assert layer(name)(x).stride() == x.stride()
 
 
+@each_file
+def test_a_copy_goes_on_alone(name, back_end):
+    node, x = layer(name), currents(4, 3, 50).requires_grad_()
+    node(x).sum().backward()
+    double = copy.deepcopy(node)
+    expected = node(x)
+    node(-x)
+    assert torch.equal(double(x), expected)
+    assert not {map(id, node.parameters())} & {map(id, double.parameters())}
+
+
+@each_file
+def test_without_a_gradient_nothing_is_kept(name, back_end):
+    node, x, saved = layer(name), currents(4, 3, 50), []
+    with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
+        sent = node(x)
+    assert not saved and not sent.requires_grad
+    functional.reset_net(node)
+    assert torch.equal(sent, node.train()(x)) and torch.equal(sent, layer(name).eval()(x))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if isinstance(layer(name), Fused)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_fused_neuron_saves_its_charged_membrane_and_nothing_else(name, dtype):
+    x, saved = currents(4, 3, 500, dtype=dtype).requires_grad_(), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
+        layer(name)(x)
+    large = [tensor for tensor in saved if tensor.numel() > 1]
+    assert [(tensor.shape, tensor.dtype) for tensor in large] == [(x.shape, torch.float32)]
+
+
+@each_file
+def test_all_threads_give_the_same_result(name):
+    x, before = currents(4, 9 * BLOCK), torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(run(layer(name), x))
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+# ---- what makes layers
+
+
+def test_a_maker_changes_constants_for_one_layer():
+    fire = maker({"name": "lif", **lif.EXAMPLE})
+    assert fire().v_threshold == 1.0 and fire(v_threshold=0.5).v_threshold == 0.5 and fire().v_threshold == 1.0
+    assert fire() is not fire() and fire.constants == {"name": "lif", **lif.EXAMPLE}
+    assert isinstance(fire(), lif.LIF) and isinstance(maker({"name": "plif", **plif.EXAMPLE})(), plif.PLIF)
+
+
+@pytest.mark.parametrize(
+    ("constants", "changes", "message"),
+    [
+        ({"name": "lyf"}, {}, "unknown neuron 'lyf': did you mean lif"),
+        ({"name": None}, {}, "unknown neuron 'None'"),
+        ({"name": "_template"}, {}, "unknown neuron '_template'"),
+        ({"v_treshold": 0.5}, {}, "unknown constant of neuron lif 'v_treshold': did you mean v_threshold"),
+        ({}, {"v_treshold": 0.5}, "unknown constant of neuron lif 'v_treshold': did you mean v_threshold"),
+        ({}, {"name": "plif"}, "unknown constant of neuron lif 'name'"),
+        ({}, {"surrogate": "sigmoids"}, "unknown surrogate 'sigmoids': did you mean sigmoid"),
+        ({}, {"alpha": 0.0}, "the surrogate's alpha is 0.0; it must be positive"),
+        ({}, {"tau": 1.0}, "a leaky neuron's tau is 1.0; it must be more than 1 step"),
+        ({}, {"tau": math.nan}, "a leaky neuron's tau is nan; it must be more than 1 step"),
+    ],
+)
+def test_what_makes_no_neuron_is_said_in_one_line(constants, changes, message):
+    with pytest.raises(UserError) as caught:
+        maker({"name": "lif", **lif.EXAMPLE, **constants})(**changes)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def test_every_neuron_file_is_offered_but_the_template():
+    assert {"lif", "plif"} <= {*names()} and not any(name.startswith(("_", "-")) for name in names())
+    assert all(maker({"name": name, **FILES[name].EXAMPLE})() for name in names())
+
+
+# ---- surrogates
+
+SHAPES = {  # of x = h - threshold, written out
+    "sigmoid": lambda x, a: a * torch.sigmoid(a * x) * (1 - torch.sigmoid(a * x)),
+    "atan": lambda x, a: a / 2 / (1 + (math.pi / 2 * a * x) ** 2),
+    "rect": lambda x, a: a * (x.abs() < 1 / (2 * a)),
+    "triangle": lambda x, a: (1 / a - x.abs()).clamp(min=0) / (1 / a) ** 2,  # TET's public code with gamma = 1 / a
+}
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("name", SURROGATES)
+@each_precision
+def test_a_surrogate_has_the_shape_it_says(name, alpha, dtype):
+    """The gradient of one step without decay is the surrogate's, in the kernel (single precision) and beside it."""
+    x = torch.linspace(-3, 5, 997, dtype=dtype)[None].requires_grad_()
+    layer("lif", decay_input=False, surrogate=name, alpha=alpha)(x).sum().backward()
+    away = x.detach()[0].double() - 1
+    expected = torch.autograd.functional.vjp(surrogate_function(name, alpha), away, torch.ones_like(away))[1]
+    torch.testing.assert_close(x.grad[0].double(), expected, rtol=0, atol=TOLERANCE)
+    if name in SHAPES:
+        torch.testing.assert_close(expected, SHAPES[name](away, alpha), rtol=0, atol=1e-12)
+
+
+def test_a_rectangle_is_open_at_both_ends(kernel_calls):
+    constants = {"v_threshold": 0.5, "surrogate": "rect", "alpha": 1.0, "decay_input": False}
+    x = torch.tensor([[-0.1, 0.0, 1e-6, 0.5, 0.999999, 1.0, 1.1]])
+    grad, expected = (run(node, x)[1] for node in (layer("lif", **constants), spikingjelly("lif", **constants)))
+    assert torch.equal(grad, expected) and len(kernel_calls) == 1
+    assert (grad != 0).tolist() == [[False, False, True, True, True, False, False]]
+
+
+# ---- the fused leaky neurons against spikingjelly's
+
+CONSTANTS = [
+    {"tau": tau, "decay_input": decay, "v_reset": reset, "detach_reset": detach, "surrogate": name, "alpha": alpha}
+    for tau, decay, reset, detach, (name, alpha) in itertools.product(
+        (2.0, 1.5), (True, False), (0.0, None, -0.25), (True, False), (("sigmoid", 4.0), ("atan", 2.0), ("rect", 0.8), ("triangle", 0.7))
+    )
+]
+each_fused = pytest.mark.parametrize("name", ["lif", "plif"])
+
+
+def spikingjelly(name, **changes):
+    """Its own node with the constants of an example."""
+    chosen = {**FILES[name].EXAMPLE, **changes}
+    function = SURROGATES[chosen.pop("surrogate")](alpha=chosen.pop("alpha"))
+    if name == "plif":
+        return neuron.ParametricLIFNode(init_tau=chosen.pop("tau"), **chosen, surrogate_function=function, step_mode="m")
+    return neuron.LIFNode(**chosen, surrogate_function=function, step_mode="m")
+
+
+def assert_equal_nodes(name, constants, x, expand=None):
+    """Spikes, gradient of the input and membrane; of a learned time constant, the sum over all inputs."""
+    fused, expected = run(layer(name, **constants), x, expand), run(spikingjelly(name, **constants), x, expand)
+    assert torch.equal(fused[0], expected[0]) and 0.05 < expected[0].mean() < 0.95
+    torch.testing.assert_close((fused[1], fused[3]["v"]), (expected[1], expected[3]["v"].detach()), rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(fused[2], expected[2], rtol=1e-5, atol=1e-5)
+
+
+@each_fused
+@pytest.mark.parametrize("constants", CONSTANTS, ids=lambda c: "-".join(str(value) for value in c.values()))
+def test_every_constant_means_what_spikingjelly_means(name, constants, kernel_calls):
+    x = currents(4, 3, 5, 7)
+    assert_equal_nodes(name, constants, x)
+    assert len(kernel_calls) == 1
+    parameters = {key: value.detach() for key, value in layer(name, **constants).named_parameters()}
+    expected = FILES[name].reference(x.double(), **{**FILES[name].EXAMPLE, **constants, **parameters})
+    assert torch.equal(layer(name, **constants).double()(x.double()), expected)
+
+
+def test_idsnns_neuron_in_plain_numbers():
+    """v <- 0.25 v (1 - s) + x, spike from 0.5 on: the inputs 0.4, 0.4001, 0.4 make 0.4, 0.5001 with a spike, 0.4."""
+    constants = {"tau": 4 / 3, "v_threshold": 0.5, "decay_input": False, "surrogate": "rect", "alpha": 1.0}
+    x = torch.tensor([[0.4], [0.4001], [0.4]], requires_grad=True)
+    spikes = layer("lif", **constants)(x)
+    spikes.backward(torch.tensor([[1.0], [2.0], [4.0]]))
+    assert spikes.tolist() == [[0.0], [1.0], [0.0]]
+    assert x.grad.flatten().tolist() == pytest.approx([1 + 0.25 * 2, 2, 4])  # nothing passes the spike of the second step
+
+
+def test_a_learned_time_constant_in_plain_numbers():
+    """Half of 0.6 arrives, then half of 0.6 - 0.3: 0.3 and 0.45, without a spike; dh/d(1/tau) is 0.6, then 0.6 / 2 + 0.6 - 0.3."""
+    node, x = layer("plif", surrogate="triangle", alpha=1.0), torch.tensor([[0.6], [0.6]], requires_grad=True)
+    assert node.w.item() == 0.0 and layer("plif", tau=5.0).w.sigmoid().item() == pytest.approx(1 / 5)
+    node(x).backward(torch.tensor([[1.0], [2.0]]))
+    assert x.grad.flatten().tolist() == pytest.approx([(0.3 + 0.5 * 2 * 0.45) / 2, 2 * 0.45 / 2])
+    assert node.w.grad.item() == pytest.approx((0.3 * 0.6 + 2 * 0.45 * 0.6) / 4)  # sigmoid'(0) is a quarter
+
+
+def test_a_time_constant_of_a_billion_steps_is_none():
+    """SEW-ResNet's neuron: v <- v + x in single precision."""
+    x = currents(6, 3, 500)
+    spikes = layer("lif", tau=1e9, decay_input=False)(x)
+    integrate = neuron.IFNode(v_threshold=1.0, v_reset=0.0, step_mode="m")
+    assert torch.equal(spikes, integrate(x)) and spikes.any()
+
+
+@each_fused
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 17])
+def test_any_size_around_a_block(name, size, steps):
+    if size < 10:
+        x = torch.full((steps, size), 2.5) * torch.arange(steps).remainder(2).sub(0.5).sign().neg()[:, None]
+        x = x if steps > 1 else torch.tensor([[2.5, 0.1, 2.5][:size]])
+        fused, expected = run(layer(name), x), run(spikingjelly(name), x)
+        assert torch.equal(fused[0], expected[0]) and expected[0].any()
+        torch.testing.assert_close(fused[1:3], expected[1:3], rtol=0, atol=TOLERANCE)
+    else:
+        assert_equal_nodes(name, {}, currents(steps, size))
+
+
+@each_fused
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_memory_layout_is_spikingjellys(name, layout):
+    assert_equal_nodes(name, {"detach_reset": False}, currents(4, 2, 8, 5, 6), LAYOUTS[layout])
+    assert_equal_nodes(name, {"v_reset": None}, currents(1, 2, 8, 5, 6), LAYOUTS[layout])
+
+
+@each_fused
 @pytest.mark.parametrize(
     "constants",
     [
@@ -124,53 +386,60 @@ def test_spikes_keep_the_layout_of_channels_last_input():
     ],
 )
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_static_image_is_read_once(constants, memory_format, kernel_calls):
+def test_a_static_image_is_read_once(name, constants, memory_format, kernel_calls):
     x = currents(3, 8, 5, 6).contiguous(memory_format=memory_format)
-    assert_equal_nodes(constants, x, lambda image: image.unsqueeze(0).expand(4, -1, -1, -1, -1))
-    (image, steps, shared, _), *rest = kernel_calls
+    assert_equal_nodes(name, constants, x, lambda image: image.unsqueeze(0).expand(4, -1, -1, -1, -1))
+    (image, _, steps, shared, *_), *rest = kernel_calls
     assert image.shape == x.shape and steps == 4 and shared and not rest
 
 
+@each_fused
 @pytest.mark.parametrize("expand", [None, lambda image: image[0].unsqueeze(0).expand(4, -1, -1, -1)], ids=["steps", "static"])
 @pytest.mark.parametrize("v_reset", [0.0, None])
-def test_bfloat16_is_the_float32_kernel_on_rounded_input(v_reset, expand, kernel_calls):
+def test_bfloat16_is_the_float32_kernel_on_rounded_input(name, v_reset, expand, kernel_calls):
     rounded = currents(4, 3, 50, 41, dtype=torch.bfloat16)
     weights = torch.randn(rounded.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
     results = []
     for dtype in (torch.bfloat16, torch.float32):
         x = rounded.to(dtype, copy=True).requires_grad_()
-        node = lif(**{**PLAIN, "v_reset": v_reset})
+        node = layer(name, v_reset=v_reset)
         spikes = node(x if expand is None else expand(x))
         spikes.backward(weights.to(dtype))
-        results.append((spikes.detach(), x.grad, node.v))
-    (spikes, grad, v), (expected_spikes, expected_grad, expected_v) = results
+        results.append((spikes.detach(), x.grad, node.v, [value.grad for value in node.parameters()]))
+    (spikes, grad, v, learned), (expected_spikes, expected_grad, expected_v, expected_learned) = results
     assert spikes.dtype == grad.dtype == torch.bfloat16 and len(kernel_calls) == 2
     assert torch.equal(spikes.float(), expected_spikes) and torch.equal(v, expected_v)
     torch.testing.assert_close(grad.float(), expected_grad, rtol=2**-8, atol=1e-30)
+    torch.testing.assert_close(learned, expected_learned, rtol=1e-6, atol=0)
 
 
+@each_fused
 @pytest.mark.parametrize("case", ["float64", "an unknown surrogate", "a carried membrane", "a kept membrane sequence"])
-def test_spikingjelly_runs_where_the_kernel_cannot(case, kernel_calls):
+def test_spikingjelly_runs_where_the_kernel_cannot(name, case, kernel_calls):
     x = currents(4, 3, 50)
-    nodes = lif(**PLAIN), reference({})
-    if case == "float64":
-        x = x.double()
+    nodes = layer(name), spikingjelly(name)
     for node in nodes:
-        if case == "an unknown surrogate":
-            node.surrogate_function = surrogate.PiecewiseQuadratic(alpha=1.0)
+        if case == "float64":
+            x = x.double()
+            node.double()
+        elif case == "an unknown surrogate":
+            node.surrogate_function = surrogate.SoftSign(alpha=2.0)
         elif case == "a kept membrane sequence":
             node.store_v_seq = True
         elif case == "a carried membrane":
-            node(currents(4, 3, 50).flip(0))
+            with torch.no_grad():
+                node(currents(4, 3, 50).flip(0))
     before = len(kernel_calls)
-    (spikes, grad, v), expected = (run(node, x) for node in nodes)
+    (spikes, grad, learned, memories), expected = (run(node, x) for node in nodes)
     assert len(kernel_calls) == before
     assert torch.equal(spikes, expected[0]) and torch.equal(grad, expected[1])
-    torch.testing.assert_close(v, expected[2], rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(learned, expected[2], rtol=0, atol=0)
+    torch.testing.assert_close(memories["v"], expected[3]["v"].detach(), rtol=0, atol=TOLERANCE)
 
 
-def test_state_is_carried_and_reset_like_spikingjellys(kernel_calls):
-    node, expected, x = lif(**PLAIN), reference({}), currents(4, 3, 50)
+@each_fused
+def test_state_is_carried_and_reset_like_spikingjellys(name, kernel_calls):
+    node, expected, x = layer(name), spikingjelly(name), currents(4, 3, 50)
     first = node(x)
     assert node.v.shape == x.shape[1:] and not node.v.requires_grad
     assert torch.equal(first, expected(x))
@@ -179,34 +448,3 @@ def test_state_is_carried_and_reset_like_spikingjellys(kernel_calls):
     functional.reset_net(node)
     assert node.v == 0.0 and not isinstance(node.v, torch.Tensor)
     assert torch.equal(node(x), first) and len(kernel_calls) == 2
-
-
-def test_without_a_gradient_nothing_is_kept():
-    node, x = lif(**PLAIN), currents(4, 3, 50)
-    with torch.no_grad():
-        spikes = node(x)
-    assert not spikes.requires_grad and torch.equal(spikes, reference({})(x))
-
-
-def test_evaluation_mode_gives_the_same_spikes():
-    x = currents(4, 3, 50)
-    assert torch.equal(lif(**PLAIN).eval()(x), reference({}).train()(x))
-
-
-def test_all_threads_give_the_same_result():
-    x, before = currents(4, 9 * BLOCK), torch.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            results.append(run(lif(**PLAIN), x))
-    finally:
-        torch.set_num_threads(before)
-    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
-
-
-def test_no_constant_has_a_default():
-    for name in PLAIN:
-        with pytest.raises(TypeError, match=name):
-            lif(**{key: value for key, value in PLAIN.items() if key != name})
-    assert isinstance(lif(**PLAIN), neuron.LIFNode) and isinstance(lif(**PLAIN), LIF)

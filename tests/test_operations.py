@@ -17,10 +17,10 @@ from benchmark.conventions import _energy as energy
 from benchmark.measuring.counter import Counter, Record
 from benchmark.measuring.spike_counts import KINDS, Remembered, sums
 from benchmark.networks.layers import AttentionProduct, First, Head, Residual, SoftmaxProduct, SpikingBackbone, conv_bn, max_pool
-from benchmark.neurons.lif import lif
+from benchmark.neurons.lif import neuron
 from benchmark.shared.errors import UserError
 
-fire = partial(lif, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=True, surrogate="sigmoid", alpha=4.0)
+fire = partial(neuron, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=True, surrogate="sigmoid", alpha=4.0)
 LAYOUTS = {"planes": torch.contiguous_format, "pixels": torch.channels_last}
 
 

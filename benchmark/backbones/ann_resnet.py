@@ -5,7 +5,7 @@ The CIFAR form has a 3x3 first convolution of stride 1 and no max pooling; the I
 
 from torch import nn
 
-from benchmark.backbones.resnet import residual_network
+from benchmark.backbones.resnet import build as residual_network
 
 SIZES = {  # as the spiking ones: ResNet-19 of tdBN with 256 hidden units, and TSER's group's with a wider stem
     "18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0},
@@ -21,6 +21,6 @@ LAYOUTS = {
 }
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A ResNet for images of shape (channels, height, width); logits [1, B, classes]."""
-    return residual_network(size, layout, nn.ReLU, classes, image, 1)
+    return residual_network(size, layout, nn.ReLU, classes, shape, 1)

@@ -6,7 +6,7 @@ than the usual relu(x + f(x)) of `ann-resnet`, whose published accuracies (69.76
 
 from torch import nn
 
-from benchmark.backbones.sew_resnet import residual_network
+from benchmark.backbones.sew_resnet import build as residual_network
 
 SIZES = {
     "18": {"widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "bottleneck": False},
@@ -17,6 +17,6 @@ NEURON = {}
 LAYOUTS = {"imagenet": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A ResNet for images of shape (channels, height, width); logits [1, B, classes]."""
-    return residual_network(size, nn.ReLU, classes, image, 1)
+    return residual_network(size, layout, nn.ReLU, classes, shape, 1)

@@ -27,10 +27,10 @@ NEURON = {}
 LAYOUTS = {"cifar": {"pools": [0, 0, 1, 1]}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Transformer for images of shape (channels, height, width); logits [1, B, classes]."""
     dim = size["dim"]
-    stages = spiking_stages(image[0], (dim // 8, dim // 4, dim // 2, dim), layout["pools"], nn.ReLU, 1)
+    stages = spiking_stages(shape[0], (dim // 8, dim // 4, dim // 2, dim), layout["pools"], nn.ReLU, 1)
     stem = nn.Sequential(*stages, Residual(conv_bn(dim, dim, 3), nn.ReLU()))
     blocks = [block(dim, size["heads"]) for _ in range(size["depth"])]
     model = SpikingBackbone(stem, blocks, [dim] * len(blocks), Head(dim, classes), 1)

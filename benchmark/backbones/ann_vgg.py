@@ -5,7 +5,7 @@ TSER does not say how its teacher pools; average pooling as in its students.
 
 from torch import nn
 
-from benchmark.backbones.vgg import plain_network
+from benchmark.backbones.vgg import build as plain_network
 
 SIZES = {
     "11": {"widths": [64, 128, 256, 512, 512], "convolutions": [1, 1, 2, 2, 2], "pools": [1, 1, 1, 1, 1]},
@@ -16,6 +16,6 @@ NEURON = {}
 LAYOUTS = {"cifar": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A VGG for images of shape (channels, height, width); logits [1, B, classes]."""
-    return plain_network(size, nn.ReLU, classes, image, 1)
+    return plain_network(size, layout, nn.ReLU, classes, shape, 1)

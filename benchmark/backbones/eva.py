@@ -21,9 +21,9 @@ NEURON = {}
 LAYOUTS = {"imagenet": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """An EVA for images of shape (channels, height, width); see `TokenTransformer` for inputs and outputs."""
     options = {"patch_size": size["patch"], "embed_dim": size["dim"], "depth": size["depth"], "num_heads": size["heads"]}
     options["mlp_ratio"] = size["hidden"] / size["dim"]
-    resolution = size["resolution"] or image[1]
-    return TokenTransformer(Eva(img_size=resolution, in_chans=image[0], num_classes=classes, **options), resolution)
+    resolution = size["resolution"] or shape[1]
+    return TokenTransformer(Eva(img_size=resolution, in_chans=shape[0], num_classes=classes, **options), resolution)

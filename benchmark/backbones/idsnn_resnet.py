@@ -14,23 +14,22 @@ from torch import nn
 
 from benchmark.backbones.resnet import block
 from benchmark.networks.layers import First, Head, SpikingBackbone, conv_bn, residual_blocks
-from benchmark.neurons.lif import lif
 
 SIZES = {"18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}}
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}}
 NEURON = {  # tau 4 / 3 leaves a quarter of the membrane
-    "tau": 1.3333333333333333, "v_threshold": 0.5, "v_reset": 0.0, "detach_reset": True, "decay_input": False, "surrogate": "rect", "alpha": 1.0
+    "name": "lif", "tau": 1.3333333333333333, "v_threshold": 0.5, "v_reset": 0.0, "detach_reset": True, "decay_input": False,
+    "surrogate": "rect", "alpha": 1.0,
 }  # fmt: skip
 LAYOUTS = {"cifar": {"kernel": 3, "stride": 1, "padding": 3}}  # of the first convolution
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A spiking ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire = partial(lif, **neuron)
-    first = First(steps, *conv_bn(image[0], size["stem"], layout["kernel"], layout["stride"], layout["padding"]))
+    first = First(steps, *conv_bn(shape[0], size["stem"], layout["kernel"], layout["stride"], layout["padding"]))
     blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
     model = SpikingBackbone(nn.Sequential(first, fire()), blocks, widths, Head(widths[-1], classes), steps)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.constant_(module.weight, neuron["v_threshold"])
+            nn.init.constant_(module.weight, fire.constants["v_threshold"])
     return model

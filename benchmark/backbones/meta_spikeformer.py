@@ -25,7 +25,6 @@ from benchmark.networks.layers import (
     membrane_mlp,
     truncated_normal,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {  # dims: of the stages, the first one reached in two steps; depths: attention blocks of the last two
     "4-384": {"dims": [96, 192, 384, 480], "depths": [3, 1], "heads": 8},
@@ -35,23 +34,25 @@ SIZES = {  # dims: of the stages, the first one reached in two steps; depths: at
     "8-768": {"dims": [192, 384, 768, 960], "depths": [6, 2], "heads": 8},
 }
 TWIN = {"divide": {"depths": 2}, "set": {"dims": [8, 16, 32, 40], "heads": 2}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {  # strides of the five downsampling layers; imagenet is official, cifar ours
     "cifar": {"strides": [1, 2, 2, 1, 1], "scale": 0.125, "order": "q_kv", "attention_threshold": 0.5},
     "imagenet": {"strides": [2, 2, 2, 2, 1], "scale": 0.125, "order": "q_kv", "attention_threshold": 0.5},
 }
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Meta-SpikeFormer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire = partial(lif, **neuron)
     dims, depths = size["dims"], size["depths"]
     widths = [dims[2]] * depths[0] + [dims[3]] * depths[1]
-    blocks = [attention_block(width, size["heads"], layout, neuron) for width in widths]
+    blocks = [attention_block(width, size["heads"], layout, fire) for width in widths]
     change = [fire(), conv_bn(dims[2], dims[3], 3, layout["strides"][4], bias=True)]
     blocks[depths[0]] = nn.Sequential(*change, *blocks[depths[0]])
     head = Head(dims[3], classes, before=fire())
-    model = SpikingBackbone(stem(image[0], dims, layout["strides"], fire, steps), blocks, widths, head, steps)
+    model = SpikingBackbone(stem(shape[0], dims, layout["strides"], fire, steps), blocks, widths, head, steps)
     truncated_normal(model.head, nn.Linear)  # as the official model; its convolutions keep PyTorch's own
     return model
 
@@ -75,11 +76,10 @@ def conv_block(dim, fire):
     yield Residual(fire(), conv_bn(dim, 4 * dim, 3), fire(), conv_bn(4 * dim, dim, 3))
 
 
-def attention_block(dim, heads, layout, neuron):
+def attention_block(dim, heads, layout, fire):
     """x + SSA(LIF(x)) with re-parameterisable convolutions, then x + MLP(LIF(x))."""
-    fire = partial(lif, **neuron)
     synapse = partial(reparameterisable, dim)
-    project = nn.Sequential(lif(**{**neuron, "v_threshold": layout["attention_threshold"]}), synapse())
+    project = nn.Sequential(fire(v_threshold=layout["attention_threshold"]), synapse())
     attention = SelfAttention(synapse, fire, AttentionProduct(heads, layout["scale"], layout["order"]), project)
     return nn.Sequential(Residual(fire(), attention), membrane_mlp(dim, fire))
 

@@ -22,7 +22,6 @@ from benchmark.networks.layers import (
     max_pool,
     residual_blocks,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {  # hidden: neurons between the last block and the classifier, 0 for none
     "18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0},
@@ -32,21 +31,19 @@ SIZES = {  # hidden: neurons between the last block and the classifier, 0 for no
     "19-stem128-1fc": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 0},
 }
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {  # of the first convolution
     "cifar": {"kernel": 3, "stride": 1, "pool": False},
     "imagenet": {"kernel": 7, "stride": 2, "pool": True},
 }
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A spiking ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    return residual_network(size, layout, partial(lif, **neuron), classes, image, steps)
-
-
-def residual_network(size, layout, fire, classes, image, steps):
-    """The network with any activation `fire`."""
-    first = First(steps, *conv_bn(image[0], size["stem"], layout["kernel"], layout["stride"]))
+    first = First(steps, *conv_bn(shape[0], size["stem"], layout["kernel"], layout["stride"]))
     stem = nn.Sequential(first, fire(), max_pool()) if layout["pool"] else nn.Sequential(first, fire())
     blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
     width, hidden = widths[-1], size["hidden"]

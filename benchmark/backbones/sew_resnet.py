@@ -1,8 +1,8 @@
 """SEW-ResNet (Fang et al., NeurIPS 2021) for ImageNet: a neuron behind each branch, spikes added, so that the stream holds integers.
 
 Source: spikingjelly's model, which a test compares with this one, weights copied over. It is not wrapped because it fixes its widths,
-which the
-twin changes. Neurons integrate without leak (the official training): a time constant of 1e9 steps has no effect in single precision.
+which the twin changes. Neurons integrate without leak (the official training): they are the LIF with a time constant of 1e9 steps, whose
+leak has no effect in single precision.
 """
 
 from functools import partial
@@ -22,7 +22,6 @@ from benchmark.networks.layers import (
     max_pool,
     residual_blocks,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {
     "18": {"widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "bottleneck": False},
@@ -32,19 +31,17 @@ SIZES = {
     "152": {"widths": [64, 128, 256, 512], "depths": [3, 8, 36, 3], "bottleneck": True},
 }
 TWIN = {"divide": {"widths": 8, "depths": 4}}
-NEURON = {"tau": 1e9, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": False, "surrogate": "atan", "alpha": 2.0}
+NEURON = {
+    "name": "lif", "tau": 1e9, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": False,
+    "surrogate": "atan", "alpha": 2.0,
+}  # fmt: skip
 LAYOUTS = {"imagenet": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A SEW-ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    return residual_network(size, partial(lif, **neuron), classes, image, steps)
-
-
-def residual_network(size, fire, classes, image, steps):
-    """The network with any activation `fire`."""
     first = size["widths"][0]
-    stem = nn.Sequential(First(steps, *conv_bn(image[0], first, 7, 2)), fire(), max_pool())
+    stem = nn.Sequential(First(steps, *conv_bn(shape[0], first, 7, 2)), fire(), max_pool())
     make, expansion = (bottleneck_branch, 4) if size["bottleneck"] else (basic_branch, 1)
     one = partial(block, fire=fire, make=make, expansion=expansion)
     blocks, widths = residual_blocks(first, size["widths"], size["depths"], one, expansion)

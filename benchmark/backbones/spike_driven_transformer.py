@@ -24,7 +24,6 @@ from benchmark.networks.layers import (
     spiking_stages,
     truncated_normal,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {
     "2-256": {"depth": 2, "dim": 256, "heads": 8},
@@ -39,7 +38,10 @@ SIZES = {
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {  # pooling_stat and dvs mode of the official configurations; 0.5 is the threshold behind the sum over tokens
     "cifar": {"pools": [0, 0, 1, 1], "pool_attention": False, "attention_threshold": 0.5},
     "imagenet": {"pools": [1, 1, 1, 1], "pool_attention": False, "attention_threshold": 0.5},
@@ -47,13 +49,12 @@ LAYOUTS = {  # pooling_stat and dvs mode of the official configurations; 0.5 is 
 }
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Spike-driven Transformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire = partial(lif, **neuron)
     dim = size["dim"]
-    blocks = [block(dim, size["heads"], layout, neuron) for _ in range(size["depth"])]
+    blocks = [block(dim, size["heads"], layout, fire) for _ in range(size["depth"])]
     head = Head(dim, classes, before=fire())
-    model = SpikingBackbone(stem(image[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), head, steps)
+    model = SpikingBackbone(stem(shape[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), head, steps)
     truncated_normal(model, nn.Conv2d)  # as the official model; its head keeps PyTorch's own
     return model
 
@@ -65,10 +66,9 @@ def stem(channels, dim, pools, fire, steps):
     return nn.Sequential(*stages, *last, Residual(fire(), conv_bn(dim, dim, 3)))
 
 
-def block(dim, heads, layout, neuron):
+def block(dim, heads, layout, fire):
     """x + attention(LIF(x)), then x + MLP(LIF(x)); both branches end in a batch normalisation."""
-    fire = partial(lif, **neuron)
-    product = MaskedValues(heads, layout["pool_attention"], lif(**{**neuron, "v_threshold": layout["attention_threshold"]}))
+    product = MaskedValues(heads, layout["pool_attention"], fire(v_threshold=layout["attention_threshold"]))
     attention = SelfAttention(partial(conv_bn, dim, dim), fire, product, conv_bn(dim, dim, bias=True))
     return nn.Sequential(Residual(fire(), attention), membrane_mlp(dim, fire))
 

@@ -19,7 +19,6 @@ from benchmark.networks.layers import (
     spiking_stages,
     truncated_normal,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {
     "2-256": {"depth": 2, "dim": 256, "heads": 16},
@@ -33,7 +32,10 @@ SIZES = {
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
     "cifar": {"pools": [0, 0, 1, 1], "linear": True, "scale": 0.125, "order": "qk_v", "attention_threshold": 0.5},
     "imagenet": {"pools": [1, 1, 1, 1], "linear": False, "scale": 0.125, "order": "q_kv", "attention_threshold": 0.5},
@@ -41,12 +43,11 @@ LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
 }
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Spikformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire = partial(lif, **neuron)
     dim = size["dim"]
-    blocks = [block(dim, size["heads"], layout, neuron) for _ in range(size["depth"])]
-    model = SpikingBackbone(stem(image[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
+    blocks = [block(dim, size["heads"], layout, fire) for _ in range(size["depth"])]
+    model = SpikingBackbone(stem(shape[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     # The official init touches Linear layers only; the CIFAR model's encoder is made of them, the others' of 1x1 convolutions.
     truncated_normal(model.head, nn.Linear)
     if layout["linear"]:
@@ -60,10 +61,9 @@ def stem(channels, dim, pools, fire, steps):
     return nn.Sequential(*stages, Residual(conv_bn(dim, dim, 3), fire()))
 
 
-def block(dim, heads, layout, neuron):
+def block(dim, heads, layout, fire):
     """x + SSA(x), then x + MLP(x); both branches end in a neuron. Q, K, V = LIF(BN(W x)) on the integer stream."""
-    fire = partial(lif, **neuron)
-    low = lif(**{**neuron, "v_threshold": layout["attention_threshold"]})
+    low = fire(v_threshold=layout["attention_threshold"])
     project = nn.Sequential(low, conv_bn(dim, dim, bias=True), fire())
     product = AttentionProduct(heads, layout["scale"], layout["order"])
     attention = SelfAttention(partial(conv_bn, dim, dim, bias=layout["linear"]), fire, product, project)

@@ -21,7 +21,6 @@ from benchmark.networks.layers import (
     conv_bn,
     truncated_normal,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {
     "8-384": {"depth": 8, "dim": 384, "heads": 8, "shortcut": "add"},
@@ -32,18 +31,20 @@ SIZES = {
     "16-768": {"depth": 16, "dim": 768, "heads": 8, "shortcut": "add"},
 }
 TWIN = {"divide": {"depth": 4, "dim": 8, "heads": 4}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {"imagenet": {"scale": 0.125, "order": "q_kv", "attention_threshold": 0.5}}
 
 SHORTCUTS = {"add": Residual, "iand": InverseAndResidual}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Spikformer V2 for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire = partial(lif, **neuron)
     dim, shortcut = size["dim"], SHORTCUTS[size["shortcut"]]
-    blocks = [block(dim, size["heads"], shortcut, layout, neuron) for _ in range(size["depth"])]
-    model = SpikingBackbone(stem(image[0], dim, shortcut, fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
+    blocks = [block(dim, size["heads"], shortcut, layout, fire) for _ in range(size["depth"])]
+    model = SpikingBackbone(stem(shape[0], dim, shortcut, fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     truncated_normal(model.head, nn.Linear)  # as Spikformer's ImageNet model
     return model
 
@@ -59,10 +60,9 @@ def stem(channels, dim, shortcut, fire, steps):
     return nn.Sequential(*layers)
 
 
-def block(dim, heads, shortcut, layout, neuron):
+def block(dim, heads, shortcut, layout, fire):
     """Spikformer's: attention, then MLP, both ending in a neuron."""
-    fire = partial(lif, **neuron)
-    low = lif(**{**neuron, "v_threshold": layout["attention_threshold"]})
+    low = fire(v_threshold=layout["attention_threshold"])
     project = nn.Sequential(low, conv_bn(dim, dim, bias=True), fire())
     attention = SelfAttention(partial(conv_bn, dim, dim), fire, AttentionProduct(heads, layout["scale"], layout["order"]), project)
     mlp = shortcut(conv_bn(dim, 4 * dim, bias=True), fire(), conv_bn(4 * dim, dim, bias=True), fire())

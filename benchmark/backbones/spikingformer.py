@@ -22,7 +22,6 @@ from benchmark.networks.layers import (
     spiking_stages,
     truncated_normal,
 )
-from benchmark.neurons.lif import lif
 
 SIZES = {
     "2-256": {"depth": 2, "dim": 256, "heads": 16},
@@ -34,7 +33,10 @@ SIZES = {
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {  # `neuron`: constants that the official model for this kind of data changes
     "cifar": {"pools": [0, 0, 1, 1], "scale": 0.125, "order": "qk_v", "attention_threshold": 0.5, "neuron": {}},
     "imagenet": {"pools": [1, 1, 1, 1], "scale": 0.125, "order": "q_kv", "attention_threshold": 0.5, "neuron": {}},
@@ -42,20 +44,19 @@ LAYOUTS = {  # `neuron`: constants that the official model for this kind of data
 }
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Spikingformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    neuron = {**neuron, **layout["neuron"]}
+    fire = partial(fire, **layout["neuron"])
     dim = size["dim"]
-    blocks = [block(dim, size["heads"], layout, neuron) for _ in range(size["depth"])]
-    stages = spiking_stages(image[0], (dim // 8, dim // 4, dim // 2, dim), layout["pools"], partial(lif, **neuron), steps)
+    blocks = [block(dim, size["heads"], layout, fire) for _ in range(size["depth"])]
+    stages = spiking_stages(shape[0], (dim // 8, dim // 4, dim // 2, dim), layout["pools"], fire, steps)
     model = SpikingBackbone(nn.Sequential(*stages, conv_bn(dim, dim, 3)), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     truncated_normal(model.head, nn.Linear)  # as the official model; its convolutions keep PyTorch's own
     return model
 
 
-def block(dim, heads, layout, neuron):
+def block(dim, heads, layout, fire):
     """x + SSA(LIF(x)), then x + MLP(LIF(x)); both branches end in a batch normalisation."""
-    fire = partial(lif, **neuron)
-    project = nn.Sequential(lif(**{**neuron, "v_threshold": layout["attention_threshold"]}), conv_bn(dim, dim, bias=True))
+    project = nn.Sequential(fire(v_threshold=layout["attention_threshold"]), conv_bn(dim, dim, bias=True))
     attention = SelfAttention(partial(conv_bn, dim, dim), fire, AttentionProduct(heads, layout["scale"], layout["order"]), project)
     return nn.Sequential(Residual(fire(), attention), membrane_mlp(dim, fire))

@@ -5,32 +5,27 @@ the form whose operations, counted by TSER's convention, equal its Table 4 to th
 Neuron constants as for the spiking ResNet. `blocks` are the five groups up to their pooling, the first one without its first convolution.
 """
 
-from functools import partial
-
 from spikingjelly.activation_based import layer
 from torch import nn
 
 from benchmark.networks.layers import First, Head, SpikingBackbone, conv_bn
-from benchmark.neurons.lif import lif
 
 SIZES = {
     "11": {"widths": [64, 128, 256, 512, 512], "convolutions": [1, 1, 2, 2, 2], "pools": [1, 1, 1, 1, 1]},
     "16": {"widths": [64, 128, 256, 512, 512], "convolutions": [2, 2, 3, 3, 3], "pools": [1, 1, 1, 1, 1]},
 }
 TWIN = {"divide": {"widths": 8, "convolutions": 2}, "set": {"pools": [1, 1, 1, 1, 0]}}  # a 16x16 image can be halved four times
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
+    "surrogate": "sigmoid", "alpha": 4.0,
+}  # fmt: skip
 LAYOUTS = {"cifar": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A spiking VGG for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    return plain_network(size, partial(lif, **neuron), classes, image, steps)
-
-
-def plain_network(size, fire, classes, image, steps):
-    """The network with any activation `fire`."""
     before = size["widths"][0]
-    stem = nn.Sequential(First(steps, *conv_bn(image[0], before, 3, bias=True)), fire())
+    stem = nn.Sequential(First(steps, *conv_bn(shape[0], before, 3, bias=True)), fire())
     blocks = []
     for index, (width, count, pool) in enumerate(zip(size["widths"], size["convolutions"], size["pools"], strict=True)):
         blocks.append(group(before, width, count - 1 if index == 0 else count, pool, fire))

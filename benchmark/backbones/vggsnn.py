@@ -2,29 +2,29 @@
 
 Source: the layer list of the official code: eight biased 3x3 convolutions, average pooling behind every second one, and a linear
 classifier on the flattened map. `blocks` are the four pairs, the first one without its first convolution.
-Decision: TET's surrogate is a triangle of height 1; the sigmoid of height 1 stands in for it.
+Neuron: the official code's, v <- v / 2 + x with a triangle of height 1 (its gamma is 1) for the gradient of the step function.
 """
-
-from functools import partial
 
 from torch import nn
 
 from benchmark.backbones.vgg import group
 from benchmark.networks.layers import First, SpikingBackbone, conv_bn, kaiming_normal
-from benchmark.neurons.lif import lif
 
 SIZES = {"8": {"widths": [64, 128, 256, 256, 512, 512, 512, 512]}}
 TWIN = {"divide": {"widths": 8}}
-NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False, "surrogate": "sigmoid", "alpha": 4.0}
+NEURON = {
+    "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
+    "surrogate": "triangle", "alpha": 1.0,
+}  # fmt: skip
 LAYOUTS = {"dvs": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A VGGSNN for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    fire, widths = partial(lif, **neuron), size["widths"]
-    stem = nn.Sequential(First(steps, *conv_bn(image[0], widths[0], 3, bias=True)), fire())
+    widths = size["widths"]
+    stem = nn.Sequential(First(steps, *conv_bn(shape[0], widths[0], 3, bias=True)), fire())
     blocks = [pair(widths[max(index - 1, 0)], widths[index : index + 2], fire, first=index == 0) for index in range(0, len(widths), 2)]
-    positions = (image[1] // 16) * (image[2] // 16)
+    positions = (shape[1] // 16) * (shape[2] // 16)
     head = nn.Sequential(nn.Flatten(2), nn.Linear(widths[-1] * positions, classes))
     model = SpikingBackbone(stem, blocks, widths[1::2], head, steps)
     kaiming_normal(model)

@@ -27,11 +27,11 @@ NEURON = {}
 LAYOUTS = {"cifar": {}, "imagenet": {}}
 
 
-def build(size, layout, neuron, classes, image, steps):
+def build(size, layout, fire, classes, shape, steps):
     """A Vision Transformer for images of shape (channels, height, width); see `TokenTransformer` for inputs and outputs."""
     options = {"patch_size": size["patch"], "embed_dim": size["dim"], "depth": size["depth"], "num_heads": size["heads"]}
-    resolution = size["resolution"] or image[1]
-    return TokenTransformer(VisionTransformer(img_size=resolution, in_chans=image[0], num_classes=classes, **options), resolution)
+    resolution = size["resolution"] or shape[1]
+    return TokenTransformer(VisionTransformer(img_size=resolution, in_chans=shape[0], num_classes=classes, **options), resolution)
 
 
 def load_pretrained(model, size, folder: Path):

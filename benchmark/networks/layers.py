@@ -1,4 +1,7 @@
-"""The parts that spiking backbones share. A spiking tensor is [T, B, C, H, W]; synaptic layers see time merged into the batch."""
+"""The parts that spiking backbones share. A spiking tensor is [T, B, C, H, W]; synaptic layers see time merged into the batch.
+
+`fire` is what makes a layer of neurons when called: `benchmark.neurons.maker`'s, or `nn.ReLU` in an artificial network.
+"""
 
 from spikingjelly.activation_based import layer
 from torch import nn
@@ -39,7 +42,7 @@ class First(nn.Sequential):
     """The layers before the first neuron: once for a static image [B, C, H, W], at every step for events [T, B, C, H, W].
 
     A static image is the same at each of the T steps, so the result is computed once and expanded (its batch statistics are
-    those of the T copies); operation counts multiply it by T where their convention says so.
+    those of the T copies); operation counts multiply it by T where their convention says so. A backbone without it computes T times.
     """
 
     def __init__(self, steps: int, *layers):
@@ -48,7 +51,8 @@ class First(nn.Sequential):
 
     def forward(self, x):
         if x.dim() == 4:
-            return super().forward(x).unsqueeze(0).expand(self.steps, -1, -1, -1, -1)
+            y = super().forward(x).unsqueeze(0)
+            return y.expand(self.steps, *y.shape[1:])
         return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 

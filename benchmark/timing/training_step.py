@@ -11,30 +11,38 @@ import time
 
 import numba
 import torch
-from spikingjelly.activation_based import functional, neuron
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based.neuron import LIFNode
 from torch import nn
 
 from benchmark.backbones import spikformer
-from benchmark.neurons.lif import LIF
+from benchmark.neurons import maker
 
 STEPS, CLASSES = 4, 10
 
 
-def network(kind: str, size: dict) -> nn.Module:
-    """The same Spikformer with `ours`, `spikingjelly` or `relu` neurons."""
+def network(fire, size: dict) -> nn.Module:
+    """The same Spikformer with any activation."""
     torch.manual_seed(0)
-    model = spikformer.build(size, spikformer.LAYOUTS["cifar"], spikformer.NEURON, CLASSES, (3, 32, 32), STEPS)
-    for parent in list(model.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, LIF) and kind != "ours":
-                setattr(parent, name, nn.ReLU() if kind == "relu" else plain(child))
+    model = spikformer.build(size, spikformer.LAYOUTS["cifar"], fire, CLASSES, (3, 32, 32), STEPS)
     return model.to(memory_format=torch.channels_last)
 
 
-def plain(fused: LIF) -> neuron.LIFNode:
+def relu(**_) -> nn.ReLU:
+    return nn.ReLU()
+
+
+ours = maker(spikformer.NEURON)
+
+
+def plain(**changes) -> LIFNode:
     """spikingjelly's own node with the constants of ours."""
+    fused = ours(**changes)
     constants = {key: getattr(fused, key) for key in ("tau", "decay_input", "v_threshold", "v_reset", "surrogate_function", "detach_reset")}
-    return neuron.LIFNode(**constants, step_mode="m")
+    return LIFNode(**constants, step_mode="m")
+
+
+KINDS = {"relu": relu, "ours": ours, "spikingjelly": plain}
 
 
 def trainer(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, bf16: bool):
@@ -57,7 +65,7 @@ def measure(size: dict, batch: int, repeats: int, bf16: bool) -> dict[str, float
     """Median CPU seconds of one step for each kind of neuron."""
     images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (batch,))
-    trainers = {kind: trainer(network(kind, size), images, labels, bf16) for kind in ("relu", "ours", "spikingjelly")}
+    trainers = {kind: trainer(network(fire, size), images, labels, bf16) for kind, fire in KINDS.items()}
     losses = {kind: [step(), step()] for kind, step in trainers.items()}  # warm-up
     if not bf16 and abs(losses["ours"][0] - losses["spikingjelly"][0]) > 1e-6:
         raise SystemExit(f"the networks do not compute the same: {losses}")

@@ -1,0 +1,333 @@
+"""A leaky neuron over all steps in one pass, forwards and backwards, on the CPU: numba kernels in the input's own storage order.
+
+`Fused` makes a spikingjelly node run them: the T steps go over a block that stays in cache. On a GPU, in double or half precision, with a
+surrogate that the kernel does not know, or while a membrane is carried over from an earlier call, spikingjelly's own implementation runs.
+Spikes are equal to spikingjelly's, gradients agree to 1e-6 (tests/test_neurons.py).
+"""
+
+import math
+
+import numba
+import numpy as np
+import torch
+from numba.extending import overload
+from spikingjelly.activation_based import surrogate
+
+from benchmark.neurons._base import Neuron, single_precision
+from benchmark.neurons._surrogates import surrogate_function
+from benchmark.shared.errors import UserError
+
+# Everything that is compiled stands in this file: numba's cache does not notice a change in another one.
+KERNELS = {surrogate.Sigmoid: 0, surrogate.ATan: 1, surrogate.Rect: 2, surrogate.PiecewiseQuadratic: 3}  # numbers of `_surrogate`
+BLOCK = 4096  # elements whose membrane stays in the first-level cache over all T steps
+
+
+def leaky(tau, v_threshold, v_reset, detach_reset, decay_input, gradient, alpha) -> dict:
+    """What spikingjelly's leaky nodes are made with, in the types that they insist on, for all steps in one call; tau under that name."""
+    if not tau > 1:
+        raise UserError(f"a leaky neuron's tau is {tau}; it must be more than 1 step")
+    return {
+        "tau": float(tau),
+        "v_threshold": float(v_threshold),
+        "v_reset": None if v_reset is None else float(v_reset),
+        "detach_reset": bool(detach_reset),
+        "decay_input": bool(decay_input),
+        "surrogate_function": surrogate_function(gradient, alpha),
+        "step_mode": "m",
+    }
+
+
+class Fused(Neuron):
+    """Before a leaky spikingjelly node among the bases of a class: all steps in one kernel where it can, the node's own code elsewhere.
+
+    A time axis of stride 0 (a static image, expanded) is read once and its gradient summed once. After a call `v` holds the last membrane,
+    in single precision at least and without a gradient: truncate back-propagation there or reset.
+    """
+
+    def learned_leak(self):
+        """1 / tau as a tensor with a gradient; None where tau is a constant of the node."""
+        return None
+
+    def multi_step_forward(self, x_seq, *args, **kwargs):
+        if self.fits(x_seq):
+            return self.fused(x_seq)
+        spikes = super().multi_step_forward(single_precision(x_seq), *args, **kwargs).to(x_seq.dtype)
+        self.v = self.v.detach()
+        return spikes
+
+    def fits(self, x) -> bool:
+        """Whether the kernel can run this input in the neuron's state."""
+        fresh = not isinstance(self.v, torch.Tensor) and not self.store_v_seq and self._neuron_precision is None
+        known = type(self.surrogate_function) in KERNELS
+        return fresh and known and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+
+    def fused(self, x):
+        rate, function = self.learned_leak(), self.surrogate_function
+        leak = self.tau if rate is None else rate.item()
+        reset = math.nan if self.v_reset is None else self.v_reset
+        charge = (leak, rate is not None, self.decay_input, self.v_threshold, reset)
+        shared = x.stride(0) == 0 and x.shape[0] > 1
+        back = (self.detach_reset, KERNELS[type(function)], function.alpha)
+        spikes, self.v = Pass.apply(x[0] if shared else x, rate, x.shape[0], shared, charge, back)
+        return spikes
+
+
+class Pass(torch.autograd.Function):
+    """All T steps in one pass over the input in its own storage order; saves the charged membrane alone."""
+
+    @staticmethod
+    def forward(ctx, x, rate, steps, shared, charge, back):
+        x = _dense(x, 0 if shared else 1)
+        spikes = _like(x, steps) if shared else torch.empty_like(x)
+        charged = torch.empty_like(spikes, dtype=torch.float32) if any(ctx.needs_input_grad) else None
+        last = torch.empty_like(spikes[0], dtype=torch.float32)
+        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        _forward(_rows(x, 1 if shared else steps), _rows(spikes, steps), _rows(charged, steps), _rows(last, 1), *charge)
+        ctx.save_for_backward(charged)
+        ctx.constants, ctx.steps, ctx.shared, ctx.dtype, ctx.learned = (*charge, *back), steps, shared, x.dtype, rate is not None
+        ctx.mark_non_differentiable(last)
+        return spikes, last
+
+    @staticmethod
+    def backward(ctx, grad_spikes, _):
+        (charged,) = ctx.saved_tensors
+        grad_spikes = (
+            torch.empty_like(charged, dtype=ctx.dtype).copy_(grad_spikes) if grad_spikes.stride() != charged.stride() else grad_spikes
+        )
+        grad = torch.empty_like(charged[0] if ctx.shared else charged, dtype=ctx.dtype)
+        rates = np.zeros(-(-charged[0].numel() // BLOCK) if ctx.learned else 0)  # of each block, added in order under any number of threads
+        rows = _rows(grad_spikes, ctx.steps), _rows(charged, ctx.steps), _rows(grad, 1 if ctx.shared else ctx.steps)
+        _backward(*rows, rates, *ctx.constants)
+        return grad, torch.tensor(rates.sum(), dtype=torch.float32) if ctx.learned else None, None, None, None, None
+
+
+def _dense(x, time_dims):
+    """x itself if its storage is one gapless block with time outermost, else a contiguous copy."""
+    expected = 1
+    for stride, size in sorted(
+        (stride, size) for stride, size in zip(x.stride()[time_dims:], x.shape[time_dims:], strict=True) if size > 1
+    ):
+        if stride != expected:
+            return x.contiguous()
+        expected *= size
+    outermost = not time_dims or x.shape[0] == 1 or x.stride(0) == expected
+    return x if outermost else x.contiguous()
+
+
+def _like(x, steps):
+    """An empty [steps, *x.shape] whose every step has x's memory layout."""
+    return torch.empty_strided((steps, *x.shape), (x.numel(), *x.stride()), dtype=x.dtype)
+
+
+def _rows(x, rows):
+    """A gapless tensor as a [rows, n] numpy view in storage order; bfloat16 as its bits. None gives an empty array."""
+    if x is None:
+        return np.empty((0, 0), np.float32)
+    x = x.detach().as_strided((rows, x.numel() // rows), (x.numel() // rows, 1))
+    return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
+def _read(values, buffer):
+    """`values` as float32: itself, or bfloat16 bits widened into `buffer`."""
+
+
+def _write(values, buffer):
+    """Where to put float32 results for `values`: itself, or `buffer` until `_finish`."""
+
+
+def _finish(values, buffer):
+    """Round `buffer` half up into bfloat16 bits; nothing to do for float32."""
+
+
+@overload(_read)
+def _(values, buffer):
+    if values.dtype == numba.uint16:
+
+        def widen(values, buffer):
+            bits = buffer.view(np.uint32)
+            for i in range(values.size):
+                bits[i] = np.uint32(values[i]) << np.uint32(16)
+            return buffer
+
+        return widen
+    return lambda values, buffer: values
+
+
+@overload(_write)
+def _(values, buffer):
+    if values.dtype == numba.uint16:
+        return lambda values, buffer: buffer
+    return lambda values, buffer: values
+
+
+@overload(_finish)
+def _(values, buffer):
+    if values.dtype == numba.uint16:
+
+        def narrow(values, buffer):
+            bits = buffer.view(np.uint32)
+            for i in range(values.size):
+                values[i] = np.uint16((bits[i] + np.uint32(0x8000)) >> np.uint32(16))
+
+        return narrow
+    return lambda values, buffer: None
+
+
+kernel = numba.njit(cache=True, error_model="numpy", parallel=True)
+inline = numba.njit(cache=True, error_model="numpy")
+
+
+@inline
+def _charge(x, v, h, leak, learned, decay_input, rest):
+    """h from v and x as spikingjelly computes it: a LIF divides by leak = tau, a parametric LIF multiplies by leak = 1 / tau."""
+    if learned and decay_input:
+        for i in range(v.size):
+            h[i] = v[i] + (x[i] - (v[i] - rest)) * leak
+    elif learned:
+        for i in range(v.size):
+            h[i] = v[i] - (v[i] - rest) * leak + x[i]
+    elif decay_input:
+        for i in range(v.size):
+            h[i] = v[i] + (x[i] - (v[i] - rest)) / leak
+    else:
+        for i in range(v.size):
+            h[i] = v[i] - (v[i] - rest) / leak + x[i]
+
+
+@inline
+def _fire(h, s, v, threshold, reset):
+    """Spikes s of the charged membrane h and what they leave of it, v; a reset of nan takes the threshold away instead."""
+    rest, one, zero = np.float32(reset), np.float32(1), np.float32(0)
+    if reset != reset:
+        for i in range(v.size):
+            s[i] = one if h[i] - threshold >= zero else zero
+            v[i] = h[i] - threshold * s[i]
+    else:
+        for i in range(v.size):
+            fires = h[i] - threshold >= zero
+            s[i] = one if fires else zero
+            v[i] = rest if fires else h[i]
+
+
+@kernel
+def _forward(x, spikes, charged, last, leak, learned, decay_input, threshold, reset):
+    steps, n = spikes.shape
+    leak, threshold, rest = np.float32(leak), np.float32(threshold), np.float32(0 if reset != reset else reset)
+    for block in numba.prange((n + BLOCK - 1) // BLOCK):
+        lo, hi = block * BLOCK, min(n, (block + 1) * BLOCK)
+        v = last[0, lo:hi]
+        v[:] = rest
+        x_buffer, s_buffer, h_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
+        for t in range(steps):
+            current = _read(x[t if x.shape[0] > 1 else 0, lo:hi], x_buffer)
+            h = charged[t, lo:hi] if charged.size > 0 else h_buffer
+            out = spikes[t, lo:hi]
+            _charge(current, v, h, leak, learned, decay_input, rest)
+            _fire(h, _write(out, s_buffer), v, threshold, reset)
+            _finish(out, s_buffer)
+
+
+@inline
+def _tanh(x):
+    """Rational approximation on [-9, 9] (the 13/6 form of Eigen's float tanh): no exp, so that the loop vectorises."""
+    x = min(np.float32(9), max(np.float32(-9), x))
+    y = x * x
+    p = np.float32(-2.76076847742355e-16)
+    p = p * y + np.float32(2.00018790482477e-13)
+    p = p * y + np.float32(-8.60467152213735e-11)
+    p = p * y + np.float32(5.12229709037114e-08)
+    p = p * y + np.float32(1.48572235717979e-05)
+    p = p * y + np.float32(6.37261928875436e-04)
+    p = p * y + np.float32(4.89352455891786e-03)
+    q = np.float32(1.19825839466702e-06)
+    q = q * y + np.float32(1.18534705686654e-04)
+    q = q * y + np.float32(2.26843463243900e-03)
+    q = q * y + np.float32(4.89352518554385e-03)
+    return x * p / q
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=True)
+def _surrogate(h, g, threshold, kind, alpha):
+    """Surrogate gradient at h into g, by its number in KERNELS; the sigmoid's as alpha / 4 (1 - tanh^2(alpha x / 2))."""
+    threshold, half, quarter = np.float32(threshold), np.float32(alpha / 2), np.float32(alpha / 4)
+    one, slope = np.float32(1), np.float32(math.pi / 2 * alpha)
+    height, edge = np.float32(alpha), np.float32(0.5 / alpha)
+    if kind == 0:
+        for i in range(h.size):
+            y = _tanh(half * (h[i] - threshold))
+            g[i] = quarter * (one - y * y)
+    elif kind == 1:
+        for i in range(h.size):
+            y = slope * (h[i] - threshold)
+            g[i] = half / (one + y * y)
+    elif kind == 2:
+        for i in range(h.size):
+            g[i] = height if abs(h[i] - threshold) < edge else np.float32(0)
+    else:
+        for i in range(h.size):
+            g[i] = height * max(np.float32(0), one - height * abs(h[i] - threshold))
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "arcp"})
+def _step_back(grad_s, h, g, carry, rate, decay_input, threshold, reset, detach_reset):
+    """One step backwards: g (surrogate gradient in, dL/dx out), carry (dL/dv after the step in, before the step out)."""
+    rest, soft = (np.float32(0) if reset != reset else np.float32(reset)), reset != reset
+    threshold, keep, zero = np.float32(threshold), np.float32(1 - rate), np.float32(0)
+    gain, through = np.float32(rate if decay_input else 1), np.float32(0 if detach_reset else 1)
+    if soft:
+        for i in range(h.size):
+            d = (grad_s[i] - through * carry[i] * threshold) * g[i] + carry[i]
+            g[i] = gain * d
+            carry[i] = keep * d
+    else:
+        for i in range(h.size):
+            d = (grad_s[i] + through * carry[i] * (rest - h[i])) * g[i] + (zero if h[i] - threshold >= zero else carry[i])
+            g[i] = gain * d
+            carry[i] = keep * d
+
+
+@inline
+def _sum(g, total, out):
+    for i in range(g.size):
+        total[i] += g[i]
+        out[i] = total[i]
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def _rate_gradient(g, h, before, first, rate, decay_input, threshold, reset):
+    """One step's share of dL/d(1/tau): dL/dh times dh/d(1/tau), which is x - (v - rest), or -(v - rest) for an input that does not decay.
+
+    g: dL/dx; h: the charged membrane; before: the one a step earlier, which left v, or anything at the `first` step, where v was at rest.
+    """
+    rest, soft, total, zero = np.float32(0 if reset != reset else reset), reset != reset, np.float32(0), np.float32(0)
+    threshold = np.float32(threshold)
+    for i in range(h.size):
+        fired = before[i] - threshold >= zero
+        left = (before[i] - threshold if soft else rest) if fired else before[i]
+        v = rest if first else left
+        total += g[i] * (h[i] - v if decay_input else rest - v)
+    return total / rate**2 if decay_input else total
+
+
+@kernel
+def _backward(grad_spikes, charged, grad, rates, leak, learned, decay_input, threshold, reset, detach_reset, kind, alpha):
+    steps, n = charged.shape
+    shared, rate = grad.shape[0] < steps, leak if learned else 1 / leak
+    for block in numba.prange((n + BLOCK - 1) // BLOCK):
+        lo, hi = block * BLOCK, min(n, (block + 1) * BLOCK)
+        s_buffer, g_buffer, x_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
+        carry, total = np.zeros(hi - lo, np.float32), np.zeros(hi - lo, np.float32)
+        for back in range(steps):
+            t = steps - 1 - back
+            h, incoming = charged[t, lo:hi], _read(grad_spikes[t, lo:hi], s_buffer)
+            out = grad[0 if shared else t, lo:hi]
+            g = g_buffer if shared else _write(out, g_buffer)
+            _surrogate(h, g, threshold, kind, alpha)
+            _step_back(incoming, h, g, carry, rate, decay_input, threshold, reset, detach_reset)
+            if learned:
+                rates[block] += _rate_gradient(g, h, charged[max(t - 1, 0), lo:hi], t == 0, rate, decay_input, threshold, reset)
+            if shared:
+                _sum(g, total, _write(out, x_buffer))
+                _finish(out, x_buffer)
+            else:
+                _finish(out, g_buffer)
