@@ -3,8 +3,9 @@
 from functools import cache
 
 from benchmark.pins import published
-from benchmark.reports.audit.finding import is_ann, name, one, result, rows, value
+from benchmark.reports.audit.finding import is_ann, name, network, one, result, rows, value
 from benchmark.reports.audit.interval import decimals, exact, show
+from benchmark.reports.audit.sheets import sheet
 
 # Horowitz, ISSCC 2014 (45 nm), the values that ecmt.txt:603 names: pJ of one 32-bit multiply-accumulate and accumulate.
 MAC_PJ, AC_PJ = exact("4.6"), exact("0.9")
@@ -34,13 +35,15 @@ def energy(pins):
     severity = None if value(total).meets(expected) else "remark" if off < 1 else "error"
     why = "the last digit is cut instead of rounded" if severity == "remark" else "the rows of ResNet18 follow the rule"
     yield result(
-        [total],
+        [total, acs, macs],
         "energy",
         total.value,
         expected,
         severity,
         f"{name(total)}: {acs.value} M ACs at 0.9 pJ and {macs.value} M MACs at 4.6 pJ make "
         f"{show(expected.value, decimals(total.value) + 1)} mJ" + (f", {total.value} is printed; {why}." if severity else "."),
+        kind="digits" if severity == "remark" else "derived",
+        fact=f"energy cut instead of rounded, {total.backbone}" if severity == "remark" else f"energies of {total.backbone}",
     )
 
 
@@ -50,12 +53,14 @@ def attention(pins):
         ops = one(pins, metric="ops_M", dataset=total.dataset)
         expected = value(ops) * (MAC_PJ if total.options else AC_PJ)
         yield result(
-            [total],
+            [total, ops],
             "attention_energy",
             total.value,
             expected,
             None if value(total).meets(expected) else "error",
             f"{name(total)}, {total.dataset}: {ops.value} M operations make {show(expected.value, 3)} uJ.",
+            kind="derived",
+            fact=f"attention energy, {total.method}, {total.dataset}",
         )
 
 
@@ -66,23 +71,28 @@ def power(pins):
         return
     each = MAC_PJ if is_ann(total) else AC_PJ
     expected = value(ops) * each
-    severity, why = _power_reason(value(total), expected, total)
+    severity, kind, fact, why = _power_reason(value(total), expected, total)
     text = f"{name(total)}: {ops.value} G operations at {show(each.value, 1)} pJ make {show(expected.value, 3)} mJ"
-    yield result([total], "power", total.value, expected, severity, f"{text}, {total.value} is printed{why}." if severity else f"{text}.")
+    sentence = f"{text}, {total.value} is printed{why}." if severity else f"{text}."
+    yield result([total, ops], "power", total.value, expected, severity, sentence, kind=kind, fact=fact)
 
 
 def _power_reason(seen, expected, pin):
+    """(severity, kind, fact, why)"""
+    own = f"power_mJ of {network(pin)}, T={pin.time_steps}"
     if seen.meets(expected):
-        return None, ""
+        return None, "derived", own, ""
     if abs(seen.value - expected.value) < SMALL.value * expected.value:
-        return "remark", "; the operations must have had more digits than are printed"
+        return "remark", "digits", "power of more digits", "; the operations must have had more digits than are printed"
     if not is_ann(pin) and seen.meets(expected + STEM_G * MAC_PJ):
-        return "inconsistency", "; a real-valued first ResNet layer at 4.6 pJ explains it, which this paper's own rows leave out"
+        why = "; a real-valued first ResNet layer at 4.6 pJ explains it, which this paper's own rows leave out"
+        return "inconsistency", "convention", "power with a first layer", why
     if is_ann(pin):
-        return "error", "; other ANN rows of the table follow the rule to 0.1 %"
+        return "error", "yardstick", "power of the ANNs", "; other ANN rows of the table follow the rule to 0.1 %"
     if pin.origin == "measured":
-        return "error", "; every other measured row of the paper follows the rule"
-    return "inconsistency", f"; what the other {show(seen.value - expected.value, 3)} mJ count is not said"
+        return "error", "derived", own, "; every other measured row of the paper follows the rule"
+    gap = show(seen.value - expected.value, 3)
+    return "inconsistency", "convention", f"power of {network(pin)}", f"; what the other {gap} mJ count is not said"
 
 
 def gains(pins):
@@ -92,12 +102,14 @@ def gains(pins):
         base = one(published.read(gain.name), metric="accuracy", dataset=gain.dataset, method="baseline")
         expected = value(mine) - value(base)
         yield result(
-            [gain, base],
+            [gain, mine, base],
             "gain",
             gain.value,
             expected,
             None if value(gain).meets(expected) else "error",
             f"{name(gain)}, {gain.dataset}: {mine.value} - {base.value} = {show(expected.value, 3)}, {gain.value} is printed.",
+            kind="derived",
+            fact=f"gain of {gain.method}, {gain.dataset}",
         )
 
 
@@ -115,12 +127,14 @@ def speedups(pins):
     )
     expected = value(base) / value(time)
     yield result(
-        [speed, base],
+        [speed, time, base],
         "speedup",
         speed.value,
         expected,
         None if value(speed).meets(expected) else "error",
         f"{name(speed)}: {base.value} h / {time.value} h = {show(expected.value, 3)}, {speed.value} is printed.",
+        kind="derived",
+        fact=f"speed-up of {network(speed)}",
     )
 
 
@@ -129,7 +143,8 @@ def reference(pins):
     pin = one(pins, metric="energy_ratio", time_steps="-")
     if pin:
         severity = None if value(pin).meets(exact(1)) else "error"
-        yield result([pin], "reference", pin.value, exact(1), severity, f"{name(pin)}: the ANN's own ratio is 1.")
+        sentence = f"{name(pin)}: the ANN's own ratio is 1."
+        yield result([pin], "reference", pin.value, exact(1), severity, sentence, kind="derived", fact=f"energy ratio of {network(pin)}")
 
 
 FORMULAS = {  # as printed, ecmt.txt:587-596; n tokens, c channels, h heads, k hidden channels (ecmt.txt:583)
@@ -149,10 +164,7 @@ FORMULAS = {  # as printed, ecmt.txt:587-596; n tokens, c channels, h heads, k h
 @cache
 def sizes(paper: str) -> tuple[int, ...]:
     """Tokens, channels, heads, hidden channels of the counted model, from paper.yaml."""
-    import yaml  # here, so that importing the audit stays fast
-
-    listed = yaml.safe_load((published.PAPERS / paper / "paper.yaml").read_text(encoding="utf-8"))["hyperparameters"]
-    found = {entry["name"]: entry["value"] for entry in listed}
+    found = {entry["name"]: entry["value"] for entry in sheet(paper)["hyperparameters"]}
     return tuple(found[key] for key in ("tokens_N", "channels_C", "heads_Nh", "hidden_channels_Ch"))
 
 
@@ -172,6 +184,8 @@ def complexity(pins):
         severity,
         f"{name(pin)}: the printed formula gives {show(expected.value, 4)} M, {pin.value} is printed"
         + ("; the last digit is cut instead of rounded." if severity else "."),
+        kind="digits",
+        fact=f"operations of {pin.method} by their formula",
     )
     if pin.method == "Matrix Product q, k":
         # q (n x d) times k transposed (d x n) in each of h heads: n*n*d multiplications a head, as for s, v.
@@ -184,5 +198,8 @@ def complexity(pins):
             needed,
             severity,
             f"{name(pin)}: a product of q and k for {n} tokens needs Nh*N*N*(C/Nh), that is {show(needed.value, 2)} M "
-            f"like the product of s and v two rows below; {pin.value} M follows from a formula without the second N.",
+            f"like the product of s and v two rows below; {pin.value} M, {show(needed.value / value(pin).value, 1)} times less, "
+            "follows from a formula without the second N.",
+            kind="formula",
+            fact="product of q and k",
         )

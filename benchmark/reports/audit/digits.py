@@ -1,6 +1,7 @@
 """Check 2, the other way round: different things printed with the same digits, which suggests a copying slip."""
 
 import re
+from dataclasses import replace
 from itertools import combinations, groupby, pairwise
 
 from benchmark.pins import published
@@ -14,6 +15,7 @@ def checks():
     yield from twice()
     yield from copied()
     yield from repeated()
+    yield from blank()
 
 
 def _content(pins):
@@ -26,17 +28,13 @@ def twice():
         printed_rows = list(group)
         found = [(pins, before) for before, pins in pairwise(printed_rows) if _content(pins) == _content(before)]
         for pins, before in found:
-            yield plain(
-                [pins[0], before[0]],
-                "row_twice",
-                pins[0].value,
-                "another row",
-                "",
-                "remark",
-                f"{name(pins[0])} repeats row {before[0].row} word for word.",
-            )
+            sentence = f"{name(pins[0])} repeats row {before[0].row} word for word."
+            first = [pins[0], before[0]]
+            fact = f"row twice in Table {pins[0].table}"
+            yield plain(first, "row_twice", pins[0].value, "remark", sentence, kind="repeat", fact=fact, expected="another row")
         if not found:
-            yield plain(printed_rows[0], "row_twice", "", "", "", None, f"{table}: no row repeats the row above it.")
+            sentence = f"{table}: no row repeats the row above it."
+            yield plain(printed_rows[0], "row_twice", "", None, sentence, kind="repeat", fact=f"row twice in {table}")
 
 
 def _entries(table):
@@ -49,36 +47,32 @@ def _entries(table):
 
 
 def copied():
-    """Two methods of one table that share three or more values: each shared value is a finding."""
+    """Two methods of one table that share three or more values."""
     for table in published.tables():
         for (_, one), (_, two) in combinations(_entries(table).items(), 2):
             shared = [key for key in two if key in one]
             equal = [key for key in shared if one[key].value == two[key].value]
-            if len(shared) < ENOUGH:
-                continue
-            if len(equal) < ENOUGH:
-                pin, other = two[shared[0]], one[shared[0]]
-                yield plain(
-                    [pin, other],
-                    "copied",
-                    pin.value,
-                    "",
-                    "",
-                    None,
-                    f"{pin.paper} Table {pin.table}: {other.method} and {pin.method} share {len(equal)} of {len(shared)} values.",
-                )
-            for key in equal if len(equal) >= ENOUGH else []:
-                pin, other = two[key], one[key]
-                yield plain(
-                    [pin, other],
-                    "copied",
-                    pin.value,
-                    "another value",
-                    "",
-                    "inconsistency",
-                    f"{name(pin)} prints {pin.value} on {pin.dataset}, T={pin.time_steps}, the same digits as {name(other)}; "
-                    f"the two methods share {len(equal)} of {len(shared)} values in this table, which suggests a copying slip.",
-                )
+            if len(shared) >= ENOUGH:
+                yield _shares([(one[key], two[key]) for key in equal or shared[:1]], len(equal), len(shared))
+
+
+def _shares(pairs, equal: int, shared: int):
+    """The result for two methods: `pairs` of pins in the same place, of which `equal` of `shared` have the same digits."""
+    first, second = pairs[0]
+    much = equal >= ENOUGH
+    where = ", ".join(f"{two.value} ({two.backbone}, {two.dataset}, T={two.time_steps})" for _, two in pairs)
+    said = f"{first.paper} Table {first.table}: {first.method} and {second.method} share {equal} of {shared} values"
+    found = plain(
+        [pin for pair in pairs for pin in reversed(pair)],
+        "copied",
+        " ".join(two.value for _, two in pairs),
+        "inconsistency" if much else None,
+        f"{said}: {where}; a copying slip is likely." if much else f"{said}.",
+        kind="copied",
+        fact=f"{first.method} and {second.method} share digits",
+        expected="other values",
+    )
+    return replace(found, row=" ".join(str(row) for row in sorted({pin.row for pin in found.pins}))) if much else found
 
 
 def repeated():
@@ -94,12 +88,28 @@ def repeated():
                 [last, first],
                 "same_digits",
                 last.value,
-                "another value",
-                "",
                 "remark",
                 f"{name(last)} on {last.dataset}, T={_steps(last)}, and {name(first)} on {first.dataset}, T={_steps(first)}, "
                 f"have the same digits {last.value}: a coincidence or a copy.",
+                kind="repeat",
+                fact=f"{last.value} twice",
+                expected="another value",
             )
+
+
+def blank():
+    """Rows that a table prints without a number: the pins' row numbers count them and leave them out."""
+    for table in published.tables():
+        pins = published.read(table)
+        for before, after in pairwise(pins):
+            missing = range(before.row + 1, after.row)
+            if missing:
+                rows_ = " ".join(map(str, missing))
+                sentence = f"{after.paper} Table {after.table} prints rows {rows_.replace(' ', ', ')} without a number."
+                found = plain([after, before], "blank", "nothing", "inconsistency", sentence, kind="blank", fact=f"blanks of Table {after.table}")
+                yield replace(found, row=rows_, expected="a number")
+        if not any(after.row - before.row > 1 for before, after in pairwise(pins)):
+            yield plain(pins[:1], "blank", "", None, f"{table}: every row has a number.", kind="blank", fact=f"blanks of {table}")
 
 
 def _steps(pin) -> str:

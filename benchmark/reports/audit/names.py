@@ -24,7 +24,8 @@ def size(pin):
         severity = None if shown[1] == meant[1] else "error"
         params = next((other.value for other in published.read(pin.name) if other.row == pin.row and other.metric == "params_M"), "")
         why = f" with the {params} M parameters and the accuracy that other tables print for the {meant[1]} network" if severity else ""
-        yield plain([pin], "size_in_name", shown[1], meant[1], "", severity, f"{name(pin)} names a {shown[1]} network{why}.")
+        sentence = f"{name(pin)} names a {shown[1]} network{why}."
+        yield plain([pin], "size_in_name", shown[1], severity, sentence, kind="name", fact=f"name of {network(pin)}", expected=meant[1])
 
 
 def letters(pin):
@@ -34,12 +35,6 @@ def letters(pin):
         said = LETTERS[found[1]]
         # A directly trained SEW network is printed as R-18 under the method name SEW ResNet, which says it too.
         severity = None if network(pin).removeprefix("sew-").startswith(said.removeprefix("sew-")) else "remark"
-        yield plain(
-            [pin],
-            "letters",
-            found[1],
-            pin.method,
-            "",
-            severity,
-            f"{name(pin)}: the caption defines {found[1]} as {said}" + (f", the row is {pin.method}." if severity else "."),
-        )
+        sentence = f"{name(pin)}: the caption defines {found[1]} as {said}" + (f", the row is {pin.method}." if severity else ".")
+        fact = f"letters of {pin.cell.partition(':')[2]}"
+        yield plain([pin], "letters", found[1], severity, sentence, kind="name", fact="letters" if severity else fact, expected=pin.method)

@@ -1,14 +1,12 @@
 """Check 2: the same thing printed with different values, across tables and papers, and the other way round."""
 
-from fractions import Fraction
+import re
 from itertools import groupby
 
 from benchmark.pins import published
-from benchmark.reports.audit.finding import WORDS, is_ann, name, network, result, value
+from benchmark.reports.audit.finding import ACCURACIES, POINTS, SHARE, WORDS, is_ann, name, network, result, value
 
 COMPARED = ("accuracy", "accuracy_ann", "params_M", "ops_G", "power_mJ")
-SMALL = Fraction(1, 1000)  # relative
-POINTS = Fraction(1, 2)  # of accuracy: two papers' runs may differ by less without being worth a line of the summary
 
 
 def checks():
@@ -51,27 +49,40 @@ def _comparable(pin, other) -> bool:
 def _compare(pin, before):
     agreeing = [other for other in before if value(pin).meets(value(other))]
     other = agreeing[0] if agreeing else min(before, key=lambda candidate: abs(value(candidate).value - value(pin).value))
-    severity = None if agreeing else _severity(pin, other)
+    severity, kind, fact = (None, "near values", _thing(pin)) if agreeing else _graded(pin, other)
     steps = "" if pin.metric == "params_M" or is_ann(pin) else f", T={pin.time_steps if pin.time_steps != '-' else 'not printed'}"
     text = (
         f"{name(pin)} prints {pin.value} as the {WORDS[pin.metric]} on {pin.dataset}{steps}; "
         f"{name(other)} prints {other.value} for the same network{_method(pin)}"
     )
-    if severity and pin.paper != other.paper and pin.metric != "params_M":
+    if kind in ("quote", "baseline") and pin.metric != "params_M":
         text += " (another recipe or other weights may be the reason)"
-    return result([pin, other], "same_value", pin.value, value(other), severity, f"{text}.")
+    return result([pin, other], "same_value", pin.value, value(other), severity, f"{text}.", kind=kind, fact=fact)
 
 
 def _method(pin) -> str:
     return "" if pin.metric == "params_M" or is_ann(pin) else " and method"
 
 
-def _severity(pin, other) -> str:
-    gap = abs(value(pin).value - value(other).value)
-    if pin.paper != other.paper:
-        return "inconsistency" if pin.metric.startswith("accuracy") and gap >= POINTS else "remark"
-    both = "-" not in (pin.time_steps, other.time_steps) or pin.metric == "params_M"
-    return "error" if both and gap > SMALL * value(other).value else "inconsistency"
+def _thing(pin) -> str:
+    """What has two values: 'power_mJ of spikformer-8-512, T=4'."""
+    if pin.metric == "params_M" or is_ann(pin):
+        return f"{pin.metric} of {network(pin)}"
+    return f"{pin.metric} of {network(pin)}, T={pin.time_steps}" + (f", {pin.dataset}" if pin.metric == "accuracy" else "")
+
+
+def _graded(pin, other) -> tuple[str, str, str]:
+    """(severity, kind, fact) of two values that differ. Within a paper it matters how far; between papers, whether one quotes the other."""
+    if pin.paper == other.paper:
+        far = abs(value(pin).value - value(other).value) >= (POINTS if pin.metric in ACCURACIES else SHARE * value(other).value)
+        both = "-" not in (pin.time_steps, other.time_steps) or pin.metric == "params_M"
+        return "error" if both and far else "inconsistency", "two values" if far else "near values", _thing(pin)
+    family = re.sub(r"(-\d+)+$", "", network(pin))
+    if pin.metric == "accuracy" and not is_ann(pin) and (pin.origin, other.origin) == ("quoted", "measured"):
+        return "inconsistency", "quote", f"quotes {family} on {pin.dataset}"
+    if pin.metric == "params_M":
+        return "remark", "digits", f"params_M of {network(pin)}"
+    return "remark", "baseline", f"{family} on {pin.dataset} as in {other.paper}"
 
 
 def _student(pin):
@@ -95,4 +106,6 @@ def other_teacher():
                 severity,
                 f"{name(pin)} prints {pin.value} on {pin.dataset}, T={pin.time_steps}, {name(first)} prints {first.value}: "
                 "the same method and student, with another teacher.",
+                kind="baseline",
+                fact=f"{pin.cell.split(':')[0]} on {pin.dataset} with another teacher",
             )

@@ -4,25 +4,29 @@ A relation is an expression over pins, for example   0.62 == [t1 r8 CIFAR10 T4] 
   [words]       one printed number: table, row, and as many of data set, T<steps>, metric (accuracy if none is given), backbone,
                 method, options (all of them as k=v, or plain for none) and paper (the claim's own if none is given) as make it
                 one value; blanks inside a name are written as _
-  0.62          a number of the sentence: half of its last digit to both sides; exact(2) for a count
-  + - * /  min(..) max(..)  steps([..]) the time steps of a pin  named([..], "text") whether its method or backbone cell has the text
+  0.62          a number of the sentence: half of its last digit to both sides; word(0.1) for one that it spells ("one tenth")
+  exact(2)      a count or a constant, without rounding
+  + - * /  min(..) max(..)  steps([..]) the time steps of a pin  blocks([..]) the blocks in its network's name
+  named([..], "text") whether its method or backbone cell has the text  counted("eva-g-14 imagenet") parameters as built, millions
   == < <= > >=  and  or        with "and" the first part that fails is reported
-Equal means: can be equal within the rounding. An order fails only if no rounding can save it.
+Equal means: can be equal within the rounding. An order fails only if no rounding can save it. An integer that one more digit would not
+give (1 for 1.37) agrees only after rounding, which is a remark.
 """
 
 import ast
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 from benchmark.pins import published
-from benchmark.reports.audit.finding import SEVERITIES, Finding
+from benchmark.reports.audit.finding import KINDS, SEVERITIES, Finding
 from benchmark.reports.audit.interval import Interval, decimals, exact, largest, printed, show, smallest
-from benchmark.shared.errors import UserError
+from benchmark.shared.errors import UserError, unknown
 
-COLUMNS = ("claim", "line", "relation", "severity", "note")
-TOKEN = re.compile(r'\[([^\]]*)\]|("[^"]*")|(exact\(\d+\))|(?<![\w.])(\d+(?:\.\d+)?)')
+COLUMNS = ("claim", "line", "says", "relation", "severity", "kind", "fact", "note")
+TOKEN = re.compile(r'\[([^\]]*)\]|("[^"]*")|exact\(([\d.]+)\)|word\(([\d.]+)\)|(?<![\w.])(\d+(?:\.\d+)?)')
 MATH = {ast.Add: Interval.__add__, ast.Sub: Interval.__sub__, ast.Mult: Interval.__mul__, ast.Div: Interval.__truediv__}
 HOLDS = {  # whether the order is possible within the rounding
     ast.Eq: Interval.meets,
@@ -36,29 +40,45 @@ SIGNS = {ast.Eq: "", ast.Lt: "below ", ast.LtE: "at most ", ast.Gt: "above ", as
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of a paper. `claim` completes "The text says that"; `severity` counts if the relation fails."""
+    """One sentence of a paper. `claim` completes "The text says that"; `says` are words of its lines, parted by " | ".
+
+    `severity` and `kind` ("text" if empty) count if the relation fails; claims with the same `fact` are told together.
+    """
 
     paper: str
     claim: str
     line: str
+    says: str
     relation: str
     severity: str
+    kind: str
+    fact: str
     note: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a relation holds, and the two sides of the comparison that decided it."""
+    """Whether a relation holds, the two sides of the comparison that decided it, and whether only rounding makes them agree."""
 
     holds: bool
     left: str = ""
     right: str = ""
     difference: str = ""
+    rounded: bool = False
+
+
+class Value(NamedTuple):
+    """What a name in a parsed relation stands for. `said`: a number of the sentence, in its digits."""
+
+    interval: Interval
+    places: int
+    pin: published.Number | None = None
+    said: bool = False
 
 
 @cache
 def read(paper: str) -> tuple[Claim, ...]:
-    """The claims of one paper. UserError: a header or a severity that does not exist."""
+    """The claims of one paper. UserError: a header, a severity or a kind that does not exist."""
     path = published.PAPERS / paper / "claims.csv"
     if not path.exists():
         return ()
@@ -68,8 +88,9 @@ def read(paper: str) -> tuple[Claim, ...]:
             raise UserError(f"{path}: the header must be {','.join(COLUMNS)}")
         claims = tuple(Claim(paper, **line) for line in reader)
     for claim in claims:
-        if claim.severity not in SEVERITIES:
-            raise UserError(f"{path}: '{claim.severity}' is no severity ({', '.join(SEVERITIES)})")
+        for what, known in (("severity", SEVERITIES), ("kind", ("", *KINDS))):
+            if getattr(claim, what) not in known:
+                raise UserError(f"{path}: {unknown(what, getattr(claim, what), known)}")
     return claims
 
 
@@ -81,23 +102,30 @@ def checks():
 def check(claim: Claim) -> Finding:
     verdict, pins = evaluate(claim.relation, claim.paper)
     tables, found = (" ".join(dict.fromkeys(str(getattr(pin, field)) for pin in pins)) for field in ("table", "row"))
-    lines = " ".join([f"{claim.paper}.txt:{line}" for line in claim.line.split()] + list(dict.fromkeys(pin.source for pin in pins)))
     says = f"{claim.paper}: the text says that {claim.claim}"
-    gives = f"the tables give {verdict.right}" if not claim.note else claim.note
-    sentence = f"{says}." if verdict.holds else f"{says}; {gives}."
-    return Finding(
+    holds = Finding(
         claim.paper,
         tables,
         found,
         "claim",
-        "ok" if verdict.holds else "finding",
+        "ok",
+        claim.kind or "text",
+        f"{claim.paper} {claim.fact or claim.claim}",
         verdict.left,
         verdict.right,
         verdict.difference,
-        "" if verdict.holds else claim.severity,
-        lines,
-        sentence,
+        "",
+        " ".join([f"{claim.paper}.txt:{line}" for line in claim.line.split()] + list(dict.fromkeys(pin.source for pin in pins))),
+        f"{says}.",
+        pins=tuple(pins),
     )
+    if not verdict.holds:
+        gives = claim.note or f"the tables give {verdict.right}"
+        return replace(holds, status="finding", severity=claim.severity, sentence=f"{says}; {gives}.")
+    if verdict.rounded:
+        sentence = f"{says}; the tables give {verdict.right}, which agrees only after rounding."
+        return replace(holds, status="finding", severity="remark", kind="rounding", sentence=sentence)
+    return holds
 
 
 def find(words: str, paper: str):
@@ -133,26 +161,26 @@ def evaluate(relation: str, paper: str):
     tree, values = parse(relation, paper)
     try:
         verdict = _verdict(tree, values)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"no relation: {relation} ({error})") from None
-    return verdict, [item[2] for item in values.values() if isinstance(item, tuple) and item[2]]
+    return verdict, [item.pin for item in values.values() if isinstance(item, Value) and item.pin]
 
 
 def parse(relation: str, paper: str):
-    """(syntax tree, name in it -> (interval, digits behind the point, pin or None) or text). UserError: no expression, no such pin."""
+    """(syntax tree, name in it -> Value or text). UserError: no expression, no such pin."""
     values = {}
 
     def keep(match):
-        words, text, count, digits = match.groups()
+        words, text, count, word, digits = match.groups()
         if words is not None:
             pin = find(words, paper)
-            item = (printed(pin.value), decimals(pin.value), pin)
+            item = Value(printed(pin.value), decimals(pin.value), pin)
         elif text:
             item = text.strip('"')
         elif count:
-            item = (exact(count[6:-1]), 0, None)
+            item = Value(exact(count), decimals(count))
         else:
-            item = (printed(digits), decimals(digits), None)
+            item = Value(printed(word or digits), decimals(word or digits), said=bool(digits))
         values[f"v{len(values)}"] = item
         return f" v{len(values) - 1} "
 
@@ -161,6 +189,25 @@ def parse(relation: str, paper: str):
         return ast.parse(code.strip(), mode="eval").body, values
     except SyntaxError as error:
         raise UserError(f"no relation: {relation} ({error})") from None
+
+
+def said(relation: str) -> list[str]:
+    """The numbers that the sentence prints."""
+    return [match[5] for match in TOKEN.finditer(relation) if match[5]]
+
+
+def equated(node, values) -> list[tuple]:
+    """(digits, pin) for every printed number of which the relation says "0.62 == [A]", outside "or"."""
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+        return [pair for part in node.values for pair in equated(part, values)]
+    if not (isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq)):
+        return []
+    stated, pin = values.get(getattr(node.left, "id", "")), _pin(node.comparators[0], values)
+    return [(_digits(stated), pin)] if isinstance(stated, Value) and stated.said and pin else []
+
+
+def _digits(value: Value) -> str:
+    return f"{float(value.interval.value):.{value.places}f}"
 
 
 def ahead(relation: str, paper: str) -> list[tuple]:
@@ -191,10 +238,10 @@ def _lead(node, values, amount=None) -> list[tuple]:
     """The pairs of a difference [A] - [B] or [A] - max([B], [C]); `amount` is the lead over the largest."""
     if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)):
         return []
-    interval, places, _ = values.get(getattr(amount, "id", ""), (None, 0, None))
+    stated = values.get(getattr(amount, "id", ""))
     pairs = _pairs(node.left, node.right, values)
     most = max((b.number for _, b, _ in pairs), default=None)
-    return [(a, b, f"{float(interval.value):.{places}f}" if interval and b.number == most else "") for a, b, _ in pairs]
+    return [(a, b, _digits(stated) if stated and b.number == most else "") for a, b, _ in pairs]
 
 
 def _pairs(above, below, values) -> list[tuple]:
@@ -210,22 +257,31 @@ def _items(node, name: str) -> list:
 
 def _pin(node, values):
     item = values.get(getattr(node, "id", ""))
-    return item[2] if isinstance(item, tuple) else None
+    return item.pin if isinstance(item, Value) else None
 
 
 def _verdict(node, values) -> Verdict:
     if isinstance(node, ast.BoolOp):
         parts = [_verdict(part, values) for part in node.values]
-        wanted = isinstance(node.op, ast.Or)  # "or": the first that holds decides; "and": the first that fails
-        return next((part for part in parts if part.holds is wanted), parts[0])
+        wanted = isinstance(node.op, ast.Or)  # "or": the first that holds decides; "and": the first that fails, or holds by rounding alone
+        decides = [part for part in parts if part.holds is wanted] or [part for part in parts if part.rounded]
+        return (decides or parts)[0]
     if isinstance(node, ast.Call) and node.func.id == "named":
-        pin, text = values[node.args[0].id][2], values[node.args[1].id]
+        pin, text = values[node.args[0].id].pin, values[node.args[1].id]
         return Verdict(text in pin.method or text in pin.backbone, text, pin.method)
     left, right = _number(node.left, values), _number(node.comparators[0], values)
     kind = type(node.ops[0])
     places = max(left[1], right[1]) + 1
     gap = show(left[0].value - right[0].value, places)
-    return Verdict(HOLDS[kind](left[0], right[0]), show(left[0].value, places), SIGNS[kind] + show(right[0].value, places), gap)
+    shown = show(left[0].value, places), SIGNS[kind] + show(right[0].value, places)
+    holds = HOLDS[kind](left[0], right[0])
+    whole = values.get(getattr(node.left, "id", ""))
+    return Verdict(holds, *shown, gap, holds and kind is ast.Eq and _rounds(whole, right[0]))
+
+
+def _rounds(whole, other: Interval) -> bool:
+    """Whether a whole number of the sentence is another one in the next digit: 1 for 1.37, but not for 1.02."""
+    return isinstance(whole, Value) and whole.said and whole.places == 0 and not printed(f"{int(whole.interval.value)}.0").meets(other)
 
 
 def _number(node, values) -> tuple[Interval, int]:
@@ -235,7 +291,27 @@ def _number(node, values) -> tuple[Interval, int]:
     if isinstance(node, ast.BinOp):
         (left, first), (right, second) = _number(node.left, values), _number(node.right, values)
         return MATH[type(node.op)](left, right), max(first, second)
-    if node.func.id == "steps":
-        return exact(values[node.args[0].id][2].time_steps), 0
+    if node.func.id in OF_ONE:
+        return OF_ONE[node.func.id](values[node.args[0].id])
     items = [_number(part, values) for part in node.args]
     return {"max": largest, "min": smallest}[node.func.id](*(item[0] for item in items)), max(item[1] for item in items)
+
+
+def _steps(item: Value) -> tuple[Interval, int]:
+    return exact(item.pin.time_steps), 0
+
+
+def _blocks(item: Value) -> tuple[Interval, int]:
+    """The 16 of 'Spikformer V2-16-768'."""
+    return exact(re.search(r"-(\d+)-\d{3}", item.pin.backbone)[1]), 0
+
+
+def _counted(words: str) -> tuple[Interval, int]:
+    """Parameters in millions as papers/parameters.csv counts them for a backbone and a layout."""
+    backbone, layout = words.split()
+    with (published.PAPERS / "parameters.csv").open(newline="", encoding="utf-8") as file:
+        (found,) = {row["params"] for row in csv.DictReader(file) if (row["backbone"], row["layout"]) == (backbone, layout)}
+    return exact(found) / exact(10**6), 2
+
+
+OF_ONE = {"steps": _steps, "blocks": _blocks, "counted": _counted}
