@@ -95,7 +95,7 @@ def test_an_edit_to_what_methods_share_runs_all_again(tree):
 
 def test_an_edit_to_the_neuron_runs_every_spiking_network_again(tree):
     """Doubling every threshold in the kernel left all ids as they were."""
-    assert changed(tree, "benchmark/neurons/lif.py", "tau=float(tau),", "tau=2 * float(tau),") >= SPIKING
+    assert changed(tree, "benchmark/neurons/lif.py", "leaky(tau, v_threshold,", "leaky(tau, 2 * v_threshold,") >= SPIKING
 
 
 def test_an_edit_to_the_loop_runs_all_again(tree):

@@ -24,8 +24,8 @@ class Lacking(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """What has to run for a printed row. `work`: whose recipe; `above`: backbones of the roles that the method needs, in its order;
-    `params` and `options` as sorted (name, value) pairs, the method's and the recipe's."""
+    """What has to run for a printed row. `work`: whose recipe, in which named `reading` (empty: the likely one); `above`: backbones of the
+    roles that the method needs, in its order; `params` and `options` as sorted (name, value) pairs, the method's and the recipe's."""
 
     work: str
     table: str
@@ -36,6 +36,7 @@ class Cell:
     time_steps: int
     params: tuple = ()
     options: tuple = ()
+    reading: str = ""
 
     @property
     def about(self) -> dict:
@@ -46,6 +47,7 @@ class Cell:
             "method": self.method,
             "backbone": self.backbone,
             "options": dict(self.options),
+            "reading": self.reading,
         }
 
 
@@ -97,8 +99,11 @@ def digest(text: str) -> str:
 # ---- from a printed number to its cell
 
 
-def cell_of(number: Number) -> Cell | None:
-    """The cell behind a printed number, None if nothing has to run for it. Lacking if it cannot run; UserError for a misspelt name."""
+def cell_of(number: Number, readings_: dict | None = None) -> Cell | None:
+    """The cell behind a printed number, None if nothing has to run for it. Lacking if it cannot run; UserError for a misspelt name.
+
+    readings_: work -> name of the reading of its recipe, where it is not the likely one.
+    """
     if not number.cell:
         return None
     method, backbone, *above = number.cell.split(":")
@@ -112,7 +117,8 @@ def cell_of(number: Number) -> Cell | None:
     roles = needs(method)
     check_roles(where, number.cell, above, roles)
     params, options = owned(number, method, work, where)
-    cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options)
+    reading = reading_of(work, readings_ or {})
+    cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options, reading)
     cell = replace(cell, time_steps=steps_of(number, cell, declared.tables.get("any_time", False)))
     reason = kinds.fits(method, kinds.backbone(backbone), {role: kinds.backbone(name) for role, _, name in above_of(cell)})
     if reason:
@@ -147,6 +153,14 @@ def work_of(number: Number) -> str:
     same_row = [other.cell.split(":")[0] for other in read(number.name) if other.row == number.row and other.cell]
     methods = [name for name in (number.cell.split(":")[0], *same_row) if name != "direct"]
     return methods[0] if methods else kinds.backbone(number.cell.split(":")[1]).family.path.stem.replace("_", "-")
+
+
+def reading_of(work: str, chosen: dict) -> str:
+    """The reading of a work's recipe. UserError for a name that the work does not have."""
+    name, known = chosen.get(work, ""), recipes.sheet(work).readings
+    if name and name not in known:
+        raise UserError(f"config key 'readings': {work}: {unknown('reading', str(name), known)}")
+    return name
 
 
 def needs(method: str) -> dict:
@@ -271,7 +285,7 @@ def cells_above(cell: Cell) -> list[tuple[str, Cell]]:
     roles, found = needs(cell.method), []
     for role, method, backbone in above_of(cell):
         steps = 1 if kinds.backbone(backbone).ann else roles[role].get("time_steps", cell.time_steps)
-        found.append((role, Cell(cell.work, cell.table, method, backbone, (), cell.dataset, steps)))
+        found.append((role, Cell(cell.work, cell.table, method, backbone, (), cell.dataset, steps, reading=cell.reading)))
     return found
 
 

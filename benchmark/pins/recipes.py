@@ -1,11 +1,14 @@
 """Recipes: data beside the pins, each value with where it comes from, chosen by what a rule is `for`.
 
 `benchmark/papers/<paper>/recipes.yaml` has `rules`, a list of {for: {...}, set: {key: [value, source]}}, later ones overriding earlier ones,
-and `options`, the names of row options that these rules read (all others are the method's, or readings). `for` may name dataset, method,
-backbone and table by shell patterns, and options as {name: pattern}. A row that another work ran first, a quoted one, is run by that
-work's recipe, papers/cited/<work>/recipes.yaml. What a cell does says which groups of keys it needs, and of those every key must be
-stated, or none is left to a default: a half-stated recipe is what this project exists against. In a specification a value that means
-"not done" (neutral) is left out, so that a key which is new tomorrow changes no id.
+and `options`, the names of row options that these rules read (all others are the method's, or readings of a run). `for` may name
+dataset, method, backbone and table by shell patterns, and options as {name: pattern}. Where a paper can be read in several ways,
+`readings` names the others and what they are; rules `for: {reading: <name>}` hold their values, and the configuration chooses one.
+A row that another work ran first, a quoted one, is run by that work's recipe, papers/cited/<work>/recipes.yaml.
+
+What a cell does says which groups of keys it needs, and of those every key must be stated, none is left to a default: a half-stated
+recipe is what this project exists against. In a specification a value that means "not done" (neutral) is left out, so that a key which
+is new tomorrow changes no id.
 """
 
 import math
@@ -60,6 +63,17 @@ GROUPS: dict[str, dict[str, Key]] = {
         "label_smoothing": Key("mass spread over all classes", NUMBER, 0.0, low=0, high=0.999),
         "precision": Key("fp32, bf16 or fp16 (automatic mixed precision)", TEXT, "fp32", choices=("fp32", "bf16", "fp16")),
         "pretrained": Key("start from timm's published weights", YES_OR_NO, False),
+        "decay": Key(
+            "what weight_decay decays: weights, or all, biases and normalisation too",
+            TEXT,
+            "weights",
+            choices=("weights", "all"),
+            optional=True,
+        ),
+        "micro_batch": Key("images per forward and backward pass, 0 for the whole batch; gradients add up", WHOLE, 0, low=0, optional=True),
+        "recompute": Key(
+            "what backward computes again instead of keeping it: none or blocks", TEXT, "none", choices=("none", "blocks"), optional=True
+        ),
     },
     "augmentation": {
         "crop": Key(
@@ -78,12 +92,15 @@ GROUPS: dict[str, dict[str, Key]] = {
     },
     "evaluation": {
         "eval_crop": Key("share of the shorter side that the test crop keeps (large images)", NUMBER, 1.0, low=0.01, high=1),
+        "statistics": Key(
+            "[mean, deviation] per channel that images are normalised by, null for the data set's own", LIST + NOTHING, None, optional=True
+        ),
     },
 }
 KEYS = {key: about for group in GROUPS.values() for key, about in group.items()}
 BESIDE = {"time_steps": Key("steps where the table prints none", WHOLE, low=1)}  # of the cell, not of its training
 
-ABOUT = ("dataset", "method", "backbone", "table", "options")  # what a rule may be `for`
+ABOUT = ("dataset", "method", "backbone", "table", "options", "reading")  # what a rule may be `for`
 
 
 # ---- checking
@@ -127,9 +144,15 @@ def check_list(key: str, value: list, said: str) -> None:
         "milestones": all(type(one) is int and one >= 0 for one in value) and value == sorted(value),
         "crop": len(value) == 2 and all(isinstance(one, (int, float)) and 0 < one <= 1 for one in value) and value[0] <= value[1],
         "randaugment_ops": value and all(isinstance(one, str) for one in value),
+        "statistics": len(value) == 2 and all(isinstance(part, list) and part and all(0 <= one <= 1 for one in part) for part in value),
     }
     if not good.get(key, True):
-        wanted = {"milestones": "whole numbers in rising order", "crop": "two scales from 0 to 1", "randaugment_ops": "names of operations"}
+        wanted = {
+            "milestones": "whole numbers in rising order",
+            "crop": "two scales from 0 to 1",
+            "randaugment_ops": "names of operations",
+            "statistics": "[means, deviations] on the 0..1 scale",
+        }
         raise UserError(f"{said} must be {wanted[key]}, not {value!r}")
 
 
@@ -151,11 +174,12 @@ def check_together(values: dict, where: str) -> None:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One recipes.yaml: its rules, and the row options that they read."""
+    """One recipes.yaml: its rules, the row options that they read, and the other readings of the paper by name."""
 
     where: str
     rules: tuple
     options: dict
+    readings: dict
 
 
 def folder(work: str) -> Path:
@@ -191,7 +215,11 @@ def sheet(work: str) -> Sheet:
             {**rule, "set": {key: value for key, (value, _) in rule["set"].items()}} if isinstance(rule, dict) and "set" in rule else rule
         )
         check(plain, where)
-    return Sheet(shown(path), tuple(found["rules"]), found.get("options", {}))
+    readings = found.get("readings", {})
+    for rule in found["rules"]:
+        if rule["for"].get("reading", "") not in ("", *readings):
+            raise UserError(f"{shown(path)}: {unknown('reading', str(rule['for']['reading']), readings)}")
+    return Sheet(shown(path), tuple(found["rules"]), found.get("options", {}), readings)
 
 
 def mapping(path: Path) -> dict:

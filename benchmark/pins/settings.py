@@ -27,6 +27,7 @@ class Settings:
     data: dict = field(hash=False)
     recipe: list = field(hash=False)  # rules {for, set}, later ones override
     params: dict = field(hash=False)
+    readings: dict = field(hash=False)
 
 
 def settings(overrides: dict | None = None, here: Path | None = None) -> Settings:
@@ -45,8 +46,8 @@ def settings(overrides: dict | None = None, here: Path | None = None) -> Setting
         raise UserError(f"config key 'seeds': at least 1 run per cell, not {chosen['seeds']}")
     scale = _read(scales()[chosen["scale"]])
     check(scale, f"config/scales/{chosen['scale']}.yaml")
-    merged = {"params": {}, **scale, **chosen}
-    for key in ("data", "params"):  # an override adds to the scale's mapping
+    merged = {"params": {}, "readings": {}, **scale, **chosen}
+    for key in ("data", "params", "readings"):  # an override adds to the scale's mapping
         merged[key] = {**scale.get(key, {}), **chosen.get(key, {})}
     merged["recipe"] = [*_rules(scale.get("recipe", [])), *_rules(chosen.get("recipe", []))]
     return Settings(**merged)
@@ -83,6 +84,8 @@ def check(values: dict, where: str) -> None:
     for printed in values.get("data", {}):
         if str(printed) not in published.datasets():
             raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), published.datasets())}")
+    for work in values.get("readings", {}):
+        recipes.sheet(str(work))
     for method, chosen in values.get("params", {}).items():
         if str(method) not in kinds.files("method"):
             raise UserError(f"{where}: key 'params': {unknown('method', str(method), kinds.files('method'))}")
@@ -125,4 +128,4 @@ def _read(path: Path) -> dict:
 
 def printed() -> Settings:
     """What was printed, nothing replaced, whatever a scale's file says: what a run must have been for its numbers to be compared."""
-    return Settings(scale="printed", seeds=1, data_root="", device="", twin=False, data={}, recipe=[], params={})
+    return Settings(scale="printed", seeds=1, data_root="", device="", twin=False, data={}, recipe=[], params={}, readings={})
