@@ -10,9 +10,11 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
+from benchmark.metrics import pinned
 from benchmark.pins import kinds
 from benchmark.pins.code import shown
 from benchmark.pins.kinds import PAPERS
+from benchmark.pins.recipes import mapping
 from benchmark.shared.errors import UserError, unknown
 
 ORIGINS = ("measured", "quoted", "reconstructed")
@@ -22,37 +24,8 @@ WORDED = {  # how a column is written, and how that is said
     "value": (r"-?\d+(\.\d+)?", "a number in plain digits"),
     "cell": (r"([^:\s]+(:[^:\s]+)+)?", "empty or method:backbone, then a network above for each that the method needs"),
 }
-METRICS = {  # name: what one unit of it is
-    "accuracy": "top-1 test accuracy, %",
-    "accuracy_std": "spread of `accuracy` as printed behind +-, percentage points",
-    "accuracy_ann": "top-1 test accuracy of the ANN that a spiking network starts from, %",
-    "accuracy_gain": "difference of two accuracies as printed, percentage points",
-    "params_M": "parameters, millions",
-    "ops_G": "operations of one inference over all time steps, 1e9 (each paper's own convention)",
-    "ops_M": "the same, 1e6",
-    "macs_M": "multiply-accumulates of one inference, 1e6",
-    "acs_M": "accumulates of one inference, 1e6",
-    "power_mJ": "energy of one inference, mJ, where the paper says power",
-    "energy_mJ": "energy of one inference, mJ",
-    "energy_uJ": "energy of one inference, uJ",
-    "energy_ratio": "energy divided by the ANN's",
-    "firing_rate_pct": "spikes per neuron and time step, %",
-    "training_time_s": "seconds, of what the row says",
-    "training_time_h": "hours of training",
-    "speedup": "times faster than the row the paper compares with",
-    "epoch": "epoch at which the accuracy beside it was reached, or epochs trained",
-    "epoch_pretrain": "epochs of pre-training",
-    "epoch_finetune": "epochs of fine-tuning",
-    "mask_ratio_pct": "share of masked patches, %",
-    "complexity_M": "operations by the paper's formula, 1e6",
-}
-DRAWN = {  # what a figure shows of its runs
-    "accuracy": "top-1 test accuracy by the value of an option, %",
-    "accuracy_step_mean": "top-1 test accuracy of each time step alone; printed: its mean over the steps, %",
-    "accuracy_step_spread": "the same; printed: best step less worst, percentage points",
-    "curve": "accuracy and loss by epoch",
-    "loss_surface": "loss around the trained weights in two random directions",
-}
+METRICS = pinned("table")  # name: what one unit of it is
+DRAWN = pinned("figure")  # what a figure shows of its runs
 
 
 @dataclass(frozen=True)
@@ -174,3 +147,10 @@ def _number(path: Path, line_number: int, kind: str, line: dict) -> Number:
 def numbers() -> list[Number]:
     """All pinned numbers of all papers."""
     return [number for table in tables() for number in read(table)]
+
+
+@cache
+def sheet(paper: str) -> dict:
+    """What a paper's paper.yaml says; nothing where there is none. UserError: not a YAML mapping."""
+    path = PAPERS / paper / "paper.yaml"
+    return mapping(path) if path.exists() else {}

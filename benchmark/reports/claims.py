@@ -1,137 +1,182 @@
-"""Each "A beats B by x" of the papers, from their tables and their sentences. Never loads torch or pandas.
+"""What our runs say of each claim: the paired difference over seeds with its interval, as results/claims.csv. No torch, no pandas."""
 
-A claim is a pair of ledger lines with an accuracy. Tables make some: a line of the proposed method with its default options against
-every other line of the table with the same data set, time steps, student and recipe options that is printed below it. The proposed
-method is the one named like the paper; `proposed` in paper.yaml says another, or one per table number. Sentences (papers/*/claims.csv)
-make the others, whatever the tables print.
-"""
-
-from dataclasses import dataclass, replace
-from functools import cache
+import statistics
+from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
-import yaml
-
-from benchmark.pins import published, recipes
-from benchmark.pins.cells import READINGS, Cell, parse_options
-from benchmark.pins.published import Number
+from benchmark import metrics
+from benchmark.pins import kinds
 from benchmark.pins.settings import Settings
-from benchmark.reports.audit import sentences
-from benchmark.runs import lines as ledger
-from benchmark.runs.lines import Line, Run
-from benchmark.shared.errors import UserError, unknown
+from benchmark.reports.audit.interval import printed
+from benchmark.reports.claimed import Claim, accuracy_of, unique
+from benchmark.reports.claimed import claims as all_claimed
+from benchmark.reports.comparison import SLACK, interval
+from benchmark.reports.markdown import aligned, shown
+from benchmark.reports.measured import Measured, shortened
+from benchmark.runs.run import Run
+from benchmark.shared.files import replacing, write_csv
 
-
-@dataclass(frozen=True)
-class Claim:
-    """Line `a` is claimed to be above line `b`; sentences that say so: by how much (as printed) and where."""
-
-    a: Line
-    b: Line
-    said: tuple[str, ...] = ()
-    where: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> tuple:
-        """Equal for claims of the same tables about the same two cells."""
-        return (self.a.first.name, self.b.first.name, identity(self.a), identity(self.b))
-
-
-def claims(settings: Settings) -> list[Claim]:
-    """Every claim once, in the order of the tables. UserError: a relation or a proposed method that does not exist."""
-    entries = {table: ledger.lines(table, settings) for table in published.tables()}
-    lines = {number: entry for table in entries.values() for entry in table for number in entry.numbers}
-    found: dict[tuple, Claim] = {}
-    for claim in [*(claim for table in entries for claim in from_table(entries[table])), *from_sentences(lines)]:
-        if identity(claim.a) != identity(claim.b):
-            found[claim.key] = merged(found[claim.key], claim) if claim.key in found else claim
-    place = list(entries).index
-    return sorted(found.values(), key=lambda claim: (place(claim.a.first.name), place(claim.b.first.name)))
-
-
-def merged(first: Claim, second: Claim) -> Claim:
-    """One claim made in several places."""
-    return replace(first, said=unique(first.said + second.said), where=unique(first.where + second.where))
-
-
-def from_table(lines: list[Line]) -> list[Claim]:
-    """What a table shows: its proposed lines against the others of the same setting."""
-    lines = [line for line in lines if is_result(line)]
-    ours = [line for line in lines if is_proposed(line)]
-    others = [line for line in lines if not is_proposed(line)]
-    return [Claim(a, b) for a in ours for b in others if setting(a) == setting(b) and accuracy_of(a).number > accuracy_of(b).number]
-
-
-def from_sentences(lines: dict[Number, Line]) -> list[Claim]:
-    """What the prose says between two accuracies."""
-    found = []
-    for paper in dict.fromkeys(number.paper for number in lines):
-        for sentence in sentences.read(paper):
-            where = tuple(f"{paper}.txt:{line}" for line in sentence.line.split())
-            pairs = sentences.ahead(sentence.relation, paper)
-            named = [(a, b, said) for a, b, said in pairs if a.metric == b.metric == "accuracy"]
-            found += [Claim(lines[a], lines[b], (said,) if said else (), where) for a, b, said in named]
-    return [claim for claim in found if is_result(claim.a) and is_result(claim.b)]
-
-
-def is_result(line: Line) -> bool:
-    """An accuracy with a cell, at the end of its run: `at_epoch` lines read another line's curve."""
-    return bool(line.first.cell and accuracy_of(line) and not READINGS & parse_options(line.first.options).keys())
-
-
-def accuracy_of(line: Line) -> Number | None:
-    return next((number for number in line.numbers if number.metric == "accuracy"), None)
-
-
-def is_proposed(line: Line) -> bool:
-    """What the table is there to show: the paper's own row of the proposed method as it is by default."""
-    own = line.first.origin != "quoted" and line.first.cell.partition(":")[0] == proposed(line.first)
-    return own and not options(line.first)[0]
-
-
-def setting(line: Line) -> tuple:
-    """What two lines of a table share if they differ by the method alone."""
-    first = line.first
-    return (first.dataset, first.time_steps, first.cell.split(":")[1], options(first)[1])
-
-
-def options(number: Number) -> tuple[tuple, tuple]:
-    """A row's options: the method's, and those that the recipe reads (by their name while the paper has no recipe)."""
-    method, backbone = number.cell.split(":")[:2]
-    chosen = tuple(sorted(parse_options(number.options).items()))
-    about = Cell(number.paper, number.name, method, backbone, None, number.dataset, 0, chosen).about
-    of_recipe = recipes.options(number.paper, **about) if recipes.exist(number.paper) else set(recipes.KEYS)
-    return tuple(pair for pair in chosen if pair[0] not in of_recipe), tuple(pair for pair in chosen if pair[0] in of_recipe)
-
-
-def proposed(number: Number) -> str:
-    """The method that a number's table is about, empty for none. UserError: a `proposed` that no row of it has."""
-    stated = sheet(number.paper).get("proposed")
-    chosen = number.paper if stated is None else stated.get(number.table, "") if isinstance(stated, dict) else stated
-    known = {other.cell.partition(":")[0] for other in published.read(number.name)} - {""}
-    if stated is not None and chosen and chosen not in known:
-        raise UserError(f"papers/{number.paper}/paper.yaml: table {number.table}: {unknown('proposed method', str(chosen), known)}")
-    return chosen
-
-
-@cache
-def sheet(paper: str) -> dict:
-    """What paper.yaml says; nothing where there is none."""
-    path = published.PAPERS / paper / "paper.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def identity(line: Line):
-    """What runs for a line, or would."""
-    first = line.first
-    return line.resolved.id if line.resolved else (first.cell, first.dataset, first.time_steps, first.options)
+VERDICTS = {
+    "supported": "the interval lies wholly above 0: A is ahead in our runs too",
+    "contradicted": "the interval lies wholly below 0: B is ahead in our runs",
+    "undecided": "the interval contains 0",
+    "undecided (one seed)": "one seed gives a difference and no interval",
+    "failed": "a run ended with an error; see its error.txt",
+    "damaged": "a run's metrics.json is not what it wrote, and is not believed",
+    "not run": "no seed with a run on both sides yet",
+    "not implemented": "something that one side needs has no file yet",
+}
+LACKING = ("not implemented", "damaged", "failed")  # what keeps a claim from being decided, the most final first
+NOT_COMPARABLE = "not comparable"
+SIDE = ("row", "method", "backbone", "options")
+COLUMNS = (
+    *("paper", "table", "dataset", "time_steps", *(f"a_{name}" for name in SIDE), *(f"b_{name}" for name in SIDE)),
+    *("printed_a", "printed_b", "printed_difference", "said_difference", "scale", "data", "n_seeds", "a", "b"),
+    *("difference", "low", "high", "verdict", "amount", "differs", "why", "source"),
+)
 
 
 def runs(settings: Settings) -> dict[Path, Run]:
-    """The runs that decide claims: of both lines, where both can run."""
-    pairs = [(claim.a, claim.b) for claim in claims(settings) if claim.a.runs and claim.b.runs]
+    """The runs that decide claims, by their folders: of both lines, where both can run."""
+    pairs = [(claim.a, claim.b) for claim in all_claimed(settings) if claim.a.runs and claim.b.runs]
     return {run.folder: run for pair in pairs for line in pair for run in line.runs}
 
 
-def unique(items) -> tuple:
-    return tuple(dict.fromkeys(items))
+def rows(settings: Settings, root: Path) -> list[dict]:
+    """One line per claim from whatever runs exist so far."""
+    return [row(claim, settings.scale, root) for claim in all_claimed(settings)]
+
+
+def row(claim: Claim, scale: str, root: Path) -> dict:
+    """One line; `scale` is written down and decides nothing."""
+    sides = [Measured.of(line, root) for line in (claim.a, claim.b)]
+    a, b = (side.values(metrics.metric("accuracy")) for side in sides)
+    pairs = [(a[seed], b[seed]) for seed in sorted(a.keys() & b.keys())]
+    differences = [one - other for one, other in pairs]
+    low, high = interval(differences) if len(pairs) > 1 else (None, None)
+    means = [statistics.mean(values) for values in zip(*pairs, strict=True)] or [None, None]
+    return {
+        **described(claim),
+        "scale": scale,
+        "data": " / ".join(unique(side.line.resolved.spec["data"]["name"] for side in sides if side.line.resolved)),
+        "n_seeds": len(pairs),
+        "a": means[0],
+        "b": means[1],
+        "difference": statistics.mean(differences) if pairs else None,
+        "low": low,
+        "high": high,
+        "verdict": lacking(sides) or (judged(low, high) if pairs else "not run"),
+        "amount": amount(claim, low, high, sides),
+        "differs": "; ".join(differing(*(side.differences for side in sides))),
+        "why": "; ".join(unique(filter(None, (side.why for side in sides)))),
+    }
+
+
+def described_all(settings: Settings) -> list[dict]:
+    """What is claimed, whatever ran."""
+    return [described(claim) for claim in all_claimed(settings)]
+
+
+def described(claim: Claim) -> dict:
+    """The columns that no run changes. Where the sides differ in what both have, "a / b"."""
+    a, b = accuracy_of(claim.a), accuracy_of(claim.b)
+    shared = {name: " / ".join(unique(str(getattr(side, name)) for side in (a, b))) for name in ("paper", "table", "dataset", "time_steps")}
+    each = {f"{letter}_{name}": getattr(side, name) for letter, side in (("a", a), ("b", b)) for name in SIDE}
+    numbers = {"printed_a": a.value, "printed_b": b.value, "printed_difference": str(Decimal(a.value) - Decimal(b.value))}
+    source = " ".join(unique((a.source, b.source, *claim.where)))
+    return {**shared, **each, **numbers, "said_difference": " / ".join(claim.said), "source": source}
+
+
+def judged(low: float | None, high: float | None) -> str:
+    """The verdict of an interval."""
+    if low is None:
+        return "undecided (one seed)"
+    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+
+
+def lacking(sides: list[Measured]) -> str:
+    """What keeps a claim from being decided, in the words of the tables: of the side that is further from it; empty for nothing."""
+    states = {side.unfinished for side in sides}
+    return next((word for word in LACKING if word in states), "")
+
+
+def amount(claim: Claim, low: float | None, high: float | None, sides: list[Measured]) -> str:
+    """Whether the printed difference, within its rounding, lies in our interval; else whether ours is larger or smaller."""
+    if any(side.differences for side in sides):
+        return NOT_COMPARABLE
+    if low is None:
+        return ""
+    stated = printed(accuracy_of(claim.a).value) - printed(accuracy_of(claim.b).value)
+    return "larger" if low > stated.high + SLACK else "smaller" if high < stated.low - SLACK else "match"
+
+
+def differing(a: list[str], b: list[str]) -> list[str]:
+    """What was run otherwise than printed, on both sides or, marked, on one."""
+    return [*(one for one in a if one in b), *(f"A: {one}" for one in a if one not in b), *(f"B: {one}" for one in b if one not in a)]
+
+
+# ---- how it is written
+
+
+def write(settings: Settings, root: Path, name: str = "claims") -> str:
+    """results/<name>.csv and .md under `root`; returns the counts."""
+    found = rows(settings, root)
+    write_csv(root / "results" / f"{name}.csv", [{key: rounded(value) for key, value in line.items()} for line in found], list(COLUMNS))
+    with replacing(root / "results" / f"{name}.md") as file:
+        file.write(readable(found, settings))
+    return tally(found)
+
+
+def rounded(value):
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def tally(found: list[dict]) -> str:
+    """How many claims got which verdict, in the order of their explanation."""
+    counts = Counter(line["verdict"] for line in found)
+    return f"{len(found)} claims: {', '.join(f'{counts[verdict]} {verdict}' for verdict in VERDICTS if counts[verdict])}."
+
+
+READABLE = {  # head: what stands under it
+    "paper": lambda line: line["paper"],
+    "table": lambda line: line["table"],
+    "data set": lambda line: line["dataset"],
+    "T": lambda line: line["time_steps"],
+    "A": lambda line: side(line, "a"),
+    "B": lambda line: side(line, "b"),
+    "printed": lambda line: line["printed_difference"],
+    "said": lambda line: line["said_difference"] or "-",
+    "seeds": lambda line: line["n_seeds"],
+    "obtained": lambda line: shown(line["difference"], 2),
+    "95 % interval": lambda line: "-" if line["low"] is None else f"{line['low']:.2f} to {line['high']:.2f}",
+    "verdict": lambda line: line["verdict"],
+    "amount": lambda line: f"{line['amount']}: {shortened(line['differs'].split('; '))}" if line["differs"] else line["amount"] or "-",
+    "source": lambda line: line["source"],
+}
+
+
+def readable(found: list[dict], settings: Settings) -> str:
+    """The claims in Markdown: counts, what they mean, columns aligned."""
+    meaning = "\n".join(f"- {verdict}: {said}" for verdict, said in VERDICTS.items())
+    body = [tuple(shown(line) for shown in READABLE.values()) for line in found]
+    return f"# Claims\n\n{tally(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}"
+
+
+def about(settings: Settings) -> str:
+    """What the columns hold and what may be concluded from such runs."""
+    text = (
+        f"Scale {settings.scale}. A is claimed to beat B. printed: accuracy of A minus that of B as the tables print them, in points (below 0: "
+        "the tables themselves have B ahead); said: by how much a sentence puts A ahead; obtained: mean over seeds of A minus B of the same "
+        "seed, last epoch; all seeds share one teacher. The level holds for each claim by itself: of twenty pairs without a difference one "
+        "is expected outside. Where A and B stand in different tables or at different time steps, A's comes first."
+    )
+    if settings.twin and any(kinds.dataset(used)[0]["stand_in"] for used in settings.data.values()):
+        text += " Tiny twins on stand-in data: a verdict says that the code path works, and nothing about the paper."
+    return text
+
+
+def side(line: dict, letter: str) -> str:
+    """Row, method, backbone and options of one side."""
+    row_, *words = (line[f"{letter}_{name}"] for name in SIDE)
+    return " ".join([f"r{row_}", *(word for word in words if word not in ("", "-"))])

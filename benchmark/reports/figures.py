@@ -7,11 +7,14 @@ import csv
 import statistics
 from pathlib import Path
 
+from benchmark import metrics
 from benchmark.pins.cells import parse_options
 from benchmark.pins.settings import Settings
-from benchmark.reports import comparison, tables
-from benchmark.runs import lines as ledger
-from benchmark.runs.lines import Line, Run
+from benchmark.reports import provenance, tables
+from benchmark.reports.measured import Measured
+from benchmark.runs import lines
+from benchmark.runs.lines import Line
+from benchmark.shared.errors import UserError
 from benchmark.shared.files import write_csv, write_json
 
 BESIDE = {"curve": "curve.csv", "loss_surface": "surface.csv"}  # what is drawn -> the file of a run that holds it, else its metrics
@@ -19,56 +22,58 @@ BESIDE = {"curve": "curve.csv", "loss_surface": "surface.csv"}  # what is drawn 
 
 def inputs(figure: str, settings: Settings) -> list[Path]:
     """The files of runs that a figure is made of, relative to the working directory."""
-    found = [run.folder / "metrics.json" for run in ledger.runs([figure], settings).values()]
-    return found + [
-        run.folder / BESIDE[e.first.metric] for e in ledger.lines(figure, settings) for run in e.runs if e.first.metric in BESIDE
-    ]
+    entries = lines.of_table(figure, settings)
+    beside = [run.folder / BESIDE[entry.first.metric] for entry in entries if entry.first.metric in BESIDE for run in entry.runs]
+    return [run.folder / "metrics.json" for run in lines.runs_of([figure], settings).values()] + beside
 
 
 def surfaces(figures: list[str], settings: Settings) -> set[str]:
     """Ids of the cells around whose weights the loss is drawn."""
-    entries = [entry for figure in figures for entry in ledger.lines(figure, settings)]
+    entries = [entry for figure in figures for entry in lines.of_table(figure, settings)]
     return {entry.resolved.id for entry in entries if entry.first.metric == "loss_surface" and entry.resolved}
 
 
 def build(figure: str, settings: Settings, root: Path) -> list[dict]:
     """The figure's points in the order of its pins; a curve without a finished run has one line that says why."""
-    return [line for entry in ledger.lines(figure, settings) for line in drawn(entry, settings, root)]
+    return [point for entry in lines.of_table(figure, settings) for point in drawn(entry, settings.scale, root)]
 
 
-def drawn(entry: Line, settings: Settings, root: Path) -> list[dict]:
+def drawn(entry: Line, scale: str, root: Path) -> list[dict]:
     """The points of one curve, bar or surface."""
-    about = tables.described(entry, settings, root)
-    done = [run for run in entry.runs if run.state(root) == "done"]
-    if not done:
-        return [{**about, "verdict": tables.unfinished(entry, [run.state(root) for run in entry.runs])}]
-    return [{**about, **point} for point in POINTS[entry.first.metric](entry, done, settings, root)]
+    measured = Measured.of(entry, root)
+    about = tables.described(measured, scale)
+    if measured.unfinished:
+        return [{**about, "verdict": measured.unfinished, "why": measured.why}]
+    differs = {"differs": "; ".join(measured.differences)}
+    return [{**about, **point, **differs} for point in POINTS[entry.first.metric](measured, root)]
 
 
-def by_step(entry: Line, done: list[Run], settings: Settings, root: Path) -> list[dict]:
+def by_step(measured: Measured, root: Path) -> list[dict]:
     """The accuracy of every step alone, their mean and spread (best less worst) beside what is printed, and that of all together."""
-    runs = [run.metrics(root) for run in done]
-    steps = [metrics["accuracy_by_step"] for metrics in runs]
+    steps = of_all(measured, "accuracy_by_step")
     points = [{"step": t + 1, **averaged("accuracy", values)} for t, values in enumerate(zip(*steps, strict=True))]
-    means = {"mean": [statistics.mean(run) for run in steps], "spread": [max(run) - min(run) for run in steps]}
-    for name, values in means.items():
-        printed = [n for n in entry.numbers if n.metric == f"accuracy_step_{name}" and n.value]
-        point = {"step": name, **averaged("accuracy", values)}
-        said = [comparison.verdict(number, point["accuracy"], point["accuracy_std"] or 0.0, settings.scale) for number in printed]
-        points.append({**point, "published": printed[0].value if printed else "", "verdict": said[0] if said else ""})
-    return [*points, {"step": "all", **averaged("accuracy", [metrics["accuracy"] for metrics in runs])}]
+    for name in ("mean", "spread"):
+        metric = metrics.metric(f"accuracy_step_{name}")
+        values = measured.values(metric)
+        point = {"step": name, **averaged("accuracy", list(values.values())), "published": "", "verdict": ""}
+        for number in measured.line.numbers:
+            if number.metric == metric.name and number.value:
+                verdict = measured.verdict(number, values)
+                point |= {"published": number.value, "verdict": verdict.word, "low": verdict.low, "high": verdict.high}
+                point |= {"seeds_needed": verdict.seeds}
+        points.append(point)
+    return [*points, {"step": "all", **averaged("accuracy", of_all(measured, "accuracy"))}]
 
 
-def by_option(entry: Line, done: list[Run], settings: Settings, root: Path) -> list[dict]:
+def by_option(measured: Measured, root: Path) -> list[dict]:
     """The accuracy at the value of the option that the line varies."""
-    runs = [run.metrics(root) for run in done]
-    ends = averaged("accuracy", [metrics["accuracy"] for metrics in runs])
-    return [{**parse_options(entry.first.options), **ends, **averaged("accuracy_best", [metrics["accuracy_best"] for metrics in runs])}]
+    ends = averaged("accuracy", of_all(measured, "accuracy")) | averaged("accuracy_best", of_all(measured, "accuracy_best"))
+    return [{**parse_options(measured.line.first.options), **ends}]
 
 
-def by_epoch(entry: Line, done: list[Run], settings: Settings, root: Path) -> list[dict]:
+def by_epoch(measured: Measured, root: Path) -> list[dict]:
     """Test accuracy, training loss against the labels, and the whole training loss after every epoch."""
-    curves = [read(root / run.folder / "curve.csv") for run in done]
+    curves = files(measured, root, "curve.csv")
     points = []
     for epoch in zip(*curves, strict=True):
         whole = [sum(float(value) for key, value in line.items() if key.startswith("loss_")) for line in epoch]
@@ -79,9 +84,9 @@ def by_epoch(entry: Line, done: list[Run], settings: Settings, root: Path) -> li
     return points
 
 
-def around(entry: Line, done: list[Run], settings: Settings, root: Path) -> list[dict]:
+def around(measured: Measured, root: Path) -> list[dict]:
     """The loss on the grid around the weights, then one line with the roughness of the whole."""
-    grids = [read(root / run.folder / "surface.csv") for run in done]
+    grids = files(measured, root, "surface.csv")
     points = [
         {"a": point[0]["a"], "b": point[0]["b"], **averaged("loss", [float(line["loss"]) for line in point])}
         for point in zip(*grids, strict=True)
@@ -105,8 +110,8 @@ def roughness(grid: list[dict]) -> float:
     """
     side = round(len(grid) ** 0.5)
     rows = [[float(line["loss"]) for line in grid[i * side : (i + 1) * side]] for i in range(side)]
-    lines = [*rows, *map(list, zip(*rows, strict=True))]
-    bends = [abs(a - 2 * b + c) for line in lines for a, b, c in zip(line, line[1:], line[2:], strict=False)]
+    both = [*rows, *map(list, zip(*rows, strict=True))]
+    bends = [abs(a - 2 * b + c) for line in both for a, b, c in zip(line, line[1:], line[2:], strict=False)]
     values = [value for row in rows for value in row]
     return statistics.mean(bends) / (max(values) - min(values) or 1.0)
 
@@ -116,14 +121,26 @@ def averaged(name: str, values: list[float]) -> dict:
     return {name: round(statistics.mean(values), 6), f"{name}_std": round(statistics.stdev(values), 6) if len(values) > 1 else ""}
 
 
+def of_all(measured: Measured, key: str) -> list:
+    """A value of every run that is done."""
+    return [run[key] for run in measured.runs.values()]
+
+
+def files(measured: Measured, root: Path, name: str) -> list[list[dict]]:
+    """What lies beside the metrics of every run that is done. UserError: it does not."""
+    return [read(root / run.folder / name) for run in measured.line.runs if run.seed in measured.runs]
+
+
 def read(path: Path) -> list[dict]:
+    if not path.exists():
+        raise UserError(f"{path} is not there: remove metrics.json beside it, and the run is done again")
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def write(figure: str, settings: Settings, root: Path) -> str:
-    """results/<figure>.csv and .meta.json under `root`; returns how many points there are."""
-    points = build(figure, settings, root)
-    write_csv(root / "results" / f"{figure}.csv", points)
-    write_json(root / "results" / f"{figure}.meta.json", tables.provenance(figure, settings, root))
-    return f"{figure}: {len(points)} points of {len(ledger.lines(figure, settings))} curves at scale {settings.scale}"
+def write(figure: str, settings: Settings, root: Path, name: str = "") -> str:
+    """results/<name>.csv and .meta.json under `root`, <name> being the figure's own by default; returns how many points there are."""
+    points, target = build(figure, settings, root), root / "results" / (name or figure)
+    write_csv(target.with_name(f"{target.name}.csv"), points)
+    write_json(target.with_name(f"{target.name}.meta.json"), provenance.of(figure, settings, root))
+    return f"{figure}: {len(points)} points of {len(lines.of_table(figure, settings))} curves at scale {settings.scale}"

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from benchmark import metrics
 from benchmark.pins import published
 from benchmark.pins.settings import scales, settings
 from benchmark.reports import tables
-from benchmark.runs import lines as ledger
-from benchmark.runs.lines import Line
+from benchmark.reports.markdown import aligned
+from benchmark.runs.lines import Line, of_table
+from benchmark.shared.errors import UserError
 from benchmark.shared.files import write_csv
 
 COLUMNS = ("table", "row", "dataset", "time_steps", "options", "cell", "origin", "numbers", "implemented", "lacking", "ran_at", "verdicts")
@@ -14,13 +16,21 @@ COLUMNS = ("table", "row", "dataset", "time_steps", "options", "cell", "origin",
 
 def lines(root: Path) -> list[dict]:
     """One line per line of each table; `root` is the repository, whose scales' working directories are looked into."""
-    return [line for table in published.tables() for line in lines_of(table, root)]
+    return [line for table in published.tables() for line in told(table, root)]
+
+
+def told(table: str, root: Path) -> list[dict]:
+    """The lines of one table; of a table that cannot be read one line, which says why."""
+    try:
+        return lines_of(table, root)
+    except UserError as error:
+        return [{"table": table, "numbers": 0, "implemented": "no", "lacking": f"cannot be read: {error}", "ran_at": "", "verdicts": ""}]
 
 
 def lines_of(table: str, root: Path) -> list[dict]:
     """The lines of one table, with the verdicts at every scale at which something ran."""
     chosen = {scale: settings({"scale": scale}) for scale in scales()}
-    entries = {scale: ledger.lines(table, of) for scale, of in chosen.items()}
+    entries = {scale: of_table(table, of) for scale, of in chosen.items()}
     ran = {
         scale: [any(run.state(home(scale, root)) == "done" for run in entry.runs) for entry in found] for scale, found in entries.items()
     }
@@ -35,7 +45,8 @@ def lines_of(table: str, root: Path) -> list[dict]:
 
 def judged(entry: Line) -> list:
     """The printed numbers of a line that are compared; a printed spread only widens a tolerance."""
-    return [number for number in entry.numbers if number.metric != "accuracy_std"]
+    spreads = {metrics.metric(number.metric).spread for number in entry.numbers}
+    return [number for number in entry.numbers if number.metric not in spreads]
 
 
 def about(entry: Line) -> dict:
@@ -55,7 +66,7 @@ def write(out: Path, root: Path) -> str:
     rows = lines(root)
     write_csv(out, rows, list(COLUMNS))
     heads = ("table", "lines", "numbers", "implemented", "nothing to run", "ran at smoke", "reduced", "paper")
-    return tables.aligned(heads, [counts(table, [row for row in rows if row["table"] == table]) for table in published.tables()])
+    return aligned(heads, [counts(table, [row for row in rows if row["table"] == table]) for table in published.tables()])
 
 
 def counts(table: str, rows: list[dict]) -> tuple:

@@ -1,0 +1,27 @@
+"""How long training takes."""
+
+from benchmark.metrics._metric import Metric
+
+MACHINES = 0.5  # share: other hardware than the paper's
+
+
+def of_batch(run, *_):
+    """Seconds of one training step of a batch; None for a run without training."""
+    return run["images_per_second"] and run["spec"]["recipe"]["batch_size"] / run["images_per_second"]
+
+
+METRICS = (
+    Metric("training_time_s", "seconds of training per batch", "s", reader=of_batch, good=-1, relative=MACHINES),
+    Metric("training_time_h", "hours of training", "h", reader=lambda run, *_: run["seconds"] / 3600, good=-1, relative=MACHINES),
+    Metric("speedup", "times faster than the row the paper compares with", "x", good=1, relative=MACHINES),
+    Metric(
+        "train_seconds",
+        "seconds of training",
+        "s",
+        reader=lambda run, *_: run["seconds"],
+        pinned=(),
+        column="train_seconds",
+        place=9,
+        digits=1,
+    ),
+)
