@@ -290,11 +290,11 @@ def cells_above(cell: Cell) -> list[tuple[str, Cell]]:
 
 
 def parameters(cell: Cell, settings: Settings) -> dict:
-    """The method's parameters: its defaults (`params_for` a printed data set before the general ones), then the config's, then what
-    the row changes. UserError for an unknown one, or a value that it cannot have."""
+    """The method's parameters: its defaults (`params_for` a printed data set before the general ones), then the work's recipe's, then
+    the config's, then what the row changes. UserError for an unknown one, or a value that it cannot have."""
     tables = kinds.method(cell.method).tables
     defaults = {**tables.get("params", {}), **tables.get("params_for", {}).get(cell.dataset, {})}
-    chosen = {**settings.params.get(cell.method, {}), **dict(cell.params)}
+    chosen = {**recipes.parameters(cell.work, cell.about), **settings.params.get(cell.method, {}), **dict(cell.params)}
     for key in chosen:
         if key not in defaults:
             raise UserError(f"method {cell.method}: {unknown('parameter', key, defaults)}")

@@ -4,7 +4,8 @@
 and `options`, the names of row options that these rules read (all others are the method's, or readings of a run). `for` may name
 dataset, method, backbone and table by shell patterns, and options as {name: pattern}. Where a paper can be read in several ways,
 `readings` names the others and what they are; rules `for: {reading: <name>}` hold their values, and the configuration chooses one.
-A row that another work ran first, a quoted one, is run by that work's recipe, papers/cited/<work>/recipes.yaml.
+A row that another work ran first, a quoted one, is run by that work's recipe, papers/cited/<work>/recipes.yaml. A rule may also have
+`params`, values of the method's parameters, with sources too, where a work uses a method otherwise than the method's own paper.
 
 What a cell does says which groups of keys it needs, and of those every key must be stated, none is left to a default: a half-stated
 recipe is what this project exists against. In a specification a value that means "not done" (neutral) is left out, so that a key which
@@ -108,8 +109,9 @@ ABOUT = ("dataset", "method", "backbone", "table", "options", "reading")  # what
 
 def check(rule: dict, where: str) -> None:
     """UserError for a rule that is none, a condition or key that does not exist, or a value that makes no sense."""
-    if not (isinstance(rule, dict) and rule.keys() == {"for", "set"} and all(isinstance(part, dict) for part in rule.values())):
-        raise UserError(f"{where}: a rule is {{for: {{...}}, set: {{...}}}}, not {rule!r}")
+    parts = rule.keys() if isinstance(rule, dict) else set()
+    if not ({"for", "set"} <= parts <= {"for", "set", "params"} and all(isinstance(part, dict) for part in rule.values())):
+        raise UserError(f"{where}: a rule is {{for: {{...}}, set: {{...}}}}, perhaps with params: {{...}}, not {rule!r}")
     for what, pattern in rule["for"].items():
         if what not in ABOUT:
             raise UserError(f"{where}: {unknown('recipe condition', str(what), ABOUT)}")
@@ -207,19 +209,24 @@ def sheet(work: str) -> Sheet:
     ):
         raise UserError(f"{shown(path)}: write `rules:`, a list of {{for, set}}, and perhaps `options:`, the row options that they read")
     for number, rule in enumerate(found["rules"], 1):
-        where = f"{shown(path)}, rule {number}"
-        for key, value in (rule.get("set") or {}).items() if isinstance(rule, dict) and isinstance(rule.get("set"), dict) else ():
-            if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], str) and value[1].strip()):
-                raise UserError(f"{where}: '{key}' must be [value, where it comes from], not {value!r}")
-        plain = (
-            {**rule, "set": {key: value for key, (value, _) in rule["set"].items()}} if isinstance(rule, dict) and "set" in rule else rule
-        )
-        check(plain, where)
+        check(unsourced(rule, f"{shown(path)}, rule {number}"), f"{shown(path)}, rule {number}")
     readings = found.get("readings", {})
     for rule in found["rules"]:
         if rule["for"].get("reading", "") not in ("", *readings):
             raise UserError(f"{shown(path)}: {unknown('reading', str(rule['for']['reading']), readings)}")
     return Sheet(shown(path), tuple(found["rules"]), found.get("options", {}), readings)
+
+
+def unsourced(rule, where: str):
+    """A rule with its plain values. UserError for a value without its source."""
+    if not isinstance(rule, dict) or not all(isinstance(rule.get(part, {}), dict) for part in ("set", "params")):
+        return rule
+    for key, value in [*rule.get("set", {}).items(), *rule.get("params", {}).items()]:
+        if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], str) and value[1].strip()):
+            raise UserError(f"{where}: '{key}' must be [value, where it comes from], not {value!r}")
+    return {
+        part: {key: value for key, (value, _) in values.items()} if part in ("set", "params") else values for part, values in rule.items()
+    }
 
 
 def mapping(path: Path) -> dict:
@@ -246,6 +253,12 @@ def recipe(work: str, groups: tuple, about: dict) -> dict[str, tuple]:
         what = ", ".join(f"{key} {value}" for key, value in about.items() if value and key != "options")
         raise UserError(f"{found.where} says no {', '.join(missing)} for {what}: add a rule")
     return {key: chosen.get(key, (of.neutral, "not used")) for key, of in wanted.items()}
+
+
+def parameters(work: str, about: dict) -> dict:
+    """The method's parameters that a work's recipes give for this cell."""
+    found = [rule["params"] for rule in sheet(work).rules if "params" in rule and matches(rule, about)]
+    return {key: value for params in found for key, (value, _) in params.items()}
 
 
 def demanded(groups: tuple) -> dict[str, Key]:

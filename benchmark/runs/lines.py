@@ -44,7 +44,7 @@ def of_table(table: str, settings: Settings) -> list[Line]:
 def line(numbers: tuple[Number, ...], settings: Settings) -> Line:
     """One line; `lacking` says why it cannot run."""
     try:
-        cell = cells.cell_of(numbers[0])
+        cell = cells.cell_of(numbers[0], settings.readings)
         resolved = cell and cells.resolve(cell, settings)
     except cells.Lacking as lacking:
         return Line(numbers, None, (), str(lacking))

@@ -202,7 +202,8 @@ def network(arguments) -> int | None:
     from benchmark.measuring import structure as counting
     from benchmark.runs import structures
 
-    write_json(arguments.out, counting.structure(*structures.described(arguments.backbone, arguments.dataset)))
+    described, data = structures.described(arguments.backbone, arguments.dataset)
+    write_json(arguments.out, counting.structure(described, data["classes"], data["shape"]))
 
 
 def every_pin(arguments) -> None:

@@ -1,4 +1,6 @@
 # Tables, figures, claims, the joined pins and the audit: rules that never load torch.
+from benchmark.reports import claims as claiming
+
 REPORTS = {
     name: code.of_closure(code.ROOT / f"benchmark/reports/{name}.py")
     for name in ("tables", "figures", "claims", "implemented", "audit/__init__")
