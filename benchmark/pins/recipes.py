@@ -202,12 +202,11 @@ def sheet(work: str) -> Sheet:
     if not path.exists():
         raise UserError(f"{shown(path)} does not exist: write down the recipe of {work}, each value with its source")
     found = mapping(path)
-    if (
-        not found.keys() <= {"options", "rules"}
-        or not isinstance(found.get("rules"), list)
-        or not isinstance(found.get("options", {}), dict)
-    ):
-        raise UserError(f"{shown(path)}: write `rules:`, a list of {{for, set}}, and perhaps `options:`, the row options that they read")
+    parts = {"options": dict, "readings": dict, "rules": list}
+    if "rules" not in found or any(not isinstance(value, parts.get(key, ())) for key, value in found.items()):
+        raise UserError(
+            f"{shown(path)}: write `rules:`, a list of {{for, set}}, and perhaps `options:` and `readings:`, names with what they are"
+        )
     for number, rule in enumerate(found["rules"], 1):
         check(unsourced(rule, f"{shown(path)}, rule {number}"), f"{shown(path)}, rule {number}")
     readings = found.get("readings", {})
