@@ -10,7 +10,7 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.model import sew_resnet as spikingjelly_sew
 from torch import nn
 
-from benchmark.measuring import structure
+from benchmark.reports import structure
 from benchmark.networks.layers import First, count_parameters
 from benchmark.neurons.lif import LIF
 from benchmark.pins import kinds as catalogue

@@ -9,11 +9,10 @@ from functools import partial
 
 from torch import nn
 
+from benchmark.networks.attention import AttentionProduct, SelfAttention
 from benchmark.networks.layers import (
-    AttentionProduct,
     Head,
     Residual,
-    SelfAttention,
     SpikingBackbone,
     conv_bn,
     spiking_stages,
@@ -32,7 +31,7 @@ SIZES = {
     "10-512": {"depth": 10, "dim": 512, "heads": 8},
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
-TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
+TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}, "set": {"scale": 1.0}}  # of attention: so few spikes meet that one has to be enough
 NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
 LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
     "cifar": {"pools": [0, 0, 1, 1], "linear": True, "scale": 0.125, "order": "qk_v", "attention_threshold": 0.5},
@@ -44,7 +43,7 @@ LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
 def build(size, layout, neuron, classes, image, steps):
     """A Spikformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
     fire = partial(lif, **neuron)
-    dim = size["dim"]
+    dim, layout = size["dim"], {**layout, "scale": size.get("scale", layout["scale"])}
     blocks = [block(dim, size["heads"], layout, neuron) for _ in range(size["depth"])]
     model = SpikingBackbone(stem(image[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     # The official init touches Linear layers only; the CIFAR model's encoder is made of them, the others' of 1x1 convolutions.

@@ -12,6 +12,11 @@ from benchmark.pins import kinds as catalogue
 from benchmark.shared.errors import UserError
 
 
+def module_of(file: str):
+    """The module of a file given by its path in the repository."""
+    return importlib.import_module(file.removesuffix(".py").replace("/", "."))
+
+
 def build(name: str, size: dict, layout: dict, neuron: dict, classes: int, image: list, steps: int) -> nn.Module:
     """A backbone by name, with these sizes and constants."""
     family = importlib.import_module(f"benchmark.backbones.{catalogue.backbone(name).family.path.stem}")

@@ -14,6 +14,8 @@ import torch
 from numba.extending import overload
 from spikingjelly.activation_based import neuron, surrogate
 
+from benchmark.neurons._base import Neuron
+
 SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan, "rect": surrogate.Rect}
 KERNEL_SURROGATES = {surrogate.Sigmoid: 0, surrogate.ATan: 1, surrogate.Rect: 2}
 BLOCK = 4096  # elements whose membrane stays in the first-level cache over all T steps
@@ -37,7 +39,7 @@ def lif(*, tau, v_threshold, v_reset, detach_reset, decay_input, surrogate, alph
     )
 
 
-class LIF(neuron.LIFNode):
+class LIF(Neuron, neuron.LIFNode):
     """[T, B, ...] currents -> spikes of the same shape and memory layout.
 
     A time axis of stride 0 (a static image, expanded) is read once and its gradient summed once. After a fused call

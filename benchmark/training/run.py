@@ -90,7 +90,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     curve = training.curve or [{"epoch": 0, "accuracy": accuracy}]
     write_csv(training.folder / "curve.csv", curve)  # a run without epochs, or killed after its last one, has none
     best = max(curve, key=lambda line: line["accuracy"])
-    counts = {name: conventions.count(name, records) for name in conventions.CONVENTIONS}
+    counts = {name: conventions.count(name, records) for name in conventions.names()}
     exact, formula = counts["events"], counts["papers"]
     return {
         "accuracy": curve[-1]["accuracy"],
@@ -121,20 +121,14 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
 def structure(spec: dict) -> dict:
     """Parameters and dense operations of the paper-size model on the printed data set, all steps, from its layers alone."""
     paper, steps = spec["structure"], spec["time_steps"]
-    syops = structures.structure(spec["backbone"], spec["dataset"])
-    with torch.device("meta"), torch.no_grad():
-        model = network.build(
-            spec["backbone"], paper["size"], paper["layout"], spec["neuron"], paper["classes"], paper["image"], steps
-        ).eval()
-        counter = Counter(values=False)
-        with counter.watching(model, steps):
-            model(torch.empty(1, *paper["image"]))
-    counter.seen(1)
+    file = catalogue.backbone(spec["backbone"]).family.path.relative_to(catalogue.ROOT).as_posix()
+    of_one_step = {"name": spec["backbone"], "file": file, "size": paper["size"], "layout": paper["layout"], "neuron": spec["neuron"]}
+    found = structures.structure(of_one_step, paper["classes"], paper["image"])
     return {
-        "parameters": count_parameters(model),
-        "macs_dense": energy.dense(list(counter.records.values())),
-        "ops_syops": steps * syops["ops"],
-        "macs_syops": steps * syops["macs"],
+        "parameters": found["parameters"],
+        "macs_dense": steps * (found["layers_macs"] + found["products_macs"]),
+        "ops_syops": steps * found["syops_ops"],
+        "macs_syops": steps * found["syops_macs"],
     }
 
 

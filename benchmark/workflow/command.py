@@ -203,6 +203,7 @@ def audit(arguments) -> None:
 
 
 def structure(arguments) -> None:
-    from benchmark.measuring import structure as counting
+    from benchmark.measuring.structure import structure as count
+    from benchmark.reports import structure as comparing
 
-    counting.write(arguments.out)
+    comparing.write(arguments.out, lambda *which: count(*comparing.network(*which)))
