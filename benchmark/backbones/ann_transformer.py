@@ -10,11 +10,10 @@ from functools import partial
 
 from torch import nn
 
+from benchmark.networks.attention import SelfAttention, SoftmaxProduct
 from benchmark.networks.layers import (
     Head,
     Residual,
-    SelfAttention,
-    SoftmaxProduct,
     SpikingBackbone,
     conv_bn,
     spiking_stages,

@@ -14,12 +14,11 @@ from spikingjelly.activation_based import layer
 from torch import nn
 from torch.nn.functional import batch_norm
 
+from benchmark.networks.attention import AttentionProduct, SelfAttention
 from benchmark.networks.layers import (
-    AttentionProduct,
     First,
     Head,
     Residual,
-    SelfAttention,
     SpikingBackbone,
     conv_bn,
     membrane_mlp,
@@ -33,7 +32,7 @@ SIZES = {  # dims: of the stages, the first one reached in two steps; depths: at
     "8-512": {"dims": [128, 256, 512, 640], "depths": [6, 2], "heads": 8},
     "8-768": {"dims": [192, 384, 768, 960], "depths": [6, 2], "heads": 8},
 }
-TWIN = {"divide": {"depths": 2}, "set": {"dims": [8, 16, 32, 40], "heads": 2}}
+TWIN = {"set": {"dims": [8, 16, 64, 96], "depths": [1, 1], "heads": 1}}  # narrower ones stay silent behind their attention
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,

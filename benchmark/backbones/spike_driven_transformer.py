@@ -13,10 +13,10 @@ from functools import partial
 from torch import nn
 from torch.nn.functional import max_pool2d
 
+from benchmark.networks.attention import Product, SelfAttention, SumOver
 from benchmark.networks.layers import (
     Head,
     Residual,
-    SelfAttention,
     SpikingBackbone,
     conv_bn,
     max_pool,
@@ -73,22 +73,18 @@ def block(dim, heads, layout, fire):
     return nn.Sequential(Residual(fire(), attention), membrane_mlp(dim, fire))
 
 
-class MaskedValues(nn.Module):
+class MaskedValues(Product):
     """Q * LIF(sum over tokens of K * V) of three spike tensors [T, B, C, H, W]: masks and additions only, linear in the tokens."""
 
     def __init__(self, heads: int, pool: bool, neuron: nn.Module):
         super().__init__()
         self.heads, self.pool, self.neuron = heads, pool, neuron
+        self.over_tokens = SumOver(3)
 
     def forward(self, q, k, v):
         kv = self._pool_plane(self._pool_image(k) * self._pool_image(v))
-        mask = self.neuron(kv.flatten(3).sum(3))
+        mask = self.neuron(self.over_tokens(kv.flatten(3)))
         return self._pool_plane(q * mask[..., None, None])
-
-    def count_operations(self, q, k, v, values: bool = True):
-        """(dense, accumulates): masks cost nothing, the sum over tokens adds one per coinciding spike of K and V."""
-        kv = self._pool_plane(self._pool_image(k) * self._pool_image(v))
-        return kv.numel(), (kv != 0).sum() if values else 0
 
     def _pool_image(self, x):
         return max_pool2d(x.flatten(0, 1), 3, 1, 1).reshape(x.shape) if self.pool else x

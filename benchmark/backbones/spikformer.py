@@ -9,11 +9,10 @@ from functools import partial
 
 from torch import nn
 
+from benchmark.networks.attention import AttentionProduct, SelfAttention
 from benchmark.networks.layers import (
-    AttentionProduct,
     Head,
     Residual,
-    SelfAttention,
     SpikingBackbone,
     conv_bn,
     spiking_stages,
@@ -31,7 +30,7 @@ SIZES = {
     "10-512": {"depth": 10, "dim": 512, "heads": 8},
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
-TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
+TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}, "set": {"scale": 1.0}}  # of attention: so few spikes meet that one has to be enough
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,
@@ -45,7 +44,7 @@ LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
 
 def build(size, layout, fire, classes, shape, steps):
     """A Spikformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    dim = size["dim"]
+    dim, layout = size["dim"], {**layout, "scale": size.get("scale", layout["scale"])}
     blocks = [block(dim, size["heads"], layout, fire) for _ in range(size["depth"])]
     model = SpikingBackbone(stem(shape[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     # The official init touches Linear layers only; the CIFAR model's encoder is made of them, the others' of 1x1 convolutions.

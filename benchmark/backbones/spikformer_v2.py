@@ -10,13 +10,12 @@ from functools import partial
 
 from torch import nn
 
+from benchmark.networks.attention import AttentionProduct, SelfAttention
 from benchmark.networks.layers import (
-    AttentionProduct,
     First,
     Head,
     InverseAndResidual,
     Residual,
-    SelfAttention,
     SpikingBackbone,
     conv_bn,
     truncated_normal,
@@ -30,7 +29,7 @@ SIZES = {
     "12-768": {"depth": 12, "dim": 768, "heads": 8, "shortcut": "add"},
     "16-768": {"depth": 16, "dim": 768, "heads": 8, "shortcut": "add"},
 }
-TWIN = {"divide": {"depth": 4, "dim": 8, "heads": 4}}
+TWIN = {"divide": {"depth": 4, "dim": 8, "heads": 4}, "set": {"scale": 1.0}}  # of attention: so few spikes meet that one has to be enough
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,
@@ -43,6 +42,7 @@ SHORTCUTS = {"add": Residual, "iand": InverseAndResidual}
 def build(size, layout, fire, classes, shape, steps):
     """A Spikformer V2 for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
     dim, shortcut = size["dim"], SHORTCUTS[size["shortcut"]]
+    layout = {**layout, "scale": size.get("scale", layout["scale"])}
     blocks = [block(dim, size["heads"], shortcut, layout, fire) for _ in range(size["depth"])]
     model = SpikingBackbone(stem(shape[0], dim, shortcut, fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     truncated_normal(model.head, nn.Linear)  # as Spikformer's ImageNet model

@@ -11,11 +11,10 @@ from functools import partial
 
 from torch import nn
 
+from benchmark.networks.attention import AttentionProduct, SelfAttention
 from benchmark.networks.layers import (
-    AttentionProduct,
     Head,
     Residual,
-    SelfAttention,
     SpikingBackbone,
     conv_bn,
     membrane_mlp,
@@ -32,7 +31,7 @@ SIZES = {
     "8-512": {"depth": 8, "dim": 512, "heads": 8},
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
-TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
+TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}, "set": {"scale": 1.0}}  # of attention: so few spikes meet that one has to be enough
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,
@@ -47,7 +46,7 @@ LAYOUTS = {  # `neuron`: constants that the official model for this kind of data
 def build(size, layout, fire, classes, shape, steps):
     """A Spikingformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
     fire = partial(fire, **layout["neuron"])
-    dim = size["dim"]
+    dim, layout = size["dim"], {**layout, "scale": size.get("scale", layout["scale"])}
     blocks = [block(dim, size["heads"], layout, fire) for _ in range(size["depth"])]
     stages = spiking_stages(shape[0], (dim // 8, dim // 4, dim // 2, dim), layout["pools"], fire, steps)
     model = SpikingBackbone(nn.Sequential(*stages, conv_bn(dim, dim, 3)), blocks, [dim] * len(blocks), Head(dim, classes), steps)

@@ -1,14 +1,28 @@
 """Conventions: one file each, a pure function `count` from records to the operations and the energy of one inference.
 
 Every result has acs (accumulates), macs (multiply-accumulates), energy_mJ, convention, uncounted (what it leaves out, by name) and
-perhaps more. Loads no torch.
+perhaps more. A file is offered by being there; copy `_template.py` to add one. Loads no torch.
 """
 
-from benchmark.conventions import events, papers, spikingformer, syops
+import importlib
+from functools import cache
+from pathlib import Path
 
-CONVENTIONS = {"events": events.count, "papers": papers.count, "syops": syops.count, "spikingformer": spikingformer.count}
+from benchmark.conventions._energy import PRESET
+from benchmark.conventions._record import Record
+from benchmark.shared.errors import unknown
+
+__all__ = ["Record", "count", "names"]
 
 
-def count(name: str, records: list, preset: str = "45nm_32bit") -> dict:
-    """One convention by name, with its energy at a preset of picojoule.csv."""
-    return CONVENTIONS[name](records, preset)
+@cache
+def names() -> tuple[str, ...]:
+    """All conventions, by the names that their file names stand for."""
+    return tuple(sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py")))
+
+
+def count(name: str, records: list[Record], preset: str = PRESET) -> dict:
+    """One convention by name, with its energy at a preset of picojoule.csv. UserError for an unknown name or preset."""
+    if name not in names():
+        raise unknown("convention", name, names())
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").count(records, preset)

@@ -30,7 +30,7 @@ def dense(records: list) -> float:
 
 
 def firing_rate(records: list) -> float | None:
-    """Spikes per neuron and step in percent, over all neuron layers; None for an ANN."""
+    """Outputs that are not zero per neuron and step in percent, over all neuron layers; None for an ANN."""
     neurons = sum(record.neurons for record in records)
     return 100 * sum(record.spikes for record in records) / neurons if neurons else None
 
@@ -39,5 +39,4 @@ def uncounted(records: list, counted: tuple = SYNAPTIC, biases: bool = False) ->
     """What a convention that counts these kinds leaves out, by name. biases: it counts those."""
     left = [f"{record.name} ({record.layer or record.kind})" for record in records if record.kind not in counted]
     left += [] if biases else [f"{record.name} (bias)" for record in records if record.bias]
-    softmax = [f"{record.name} (softmax)" for record in records if record.scores and record.input_kind == "real"]
-    return left + softmax + ["scaling of products and means over time (no layers)"]
+    return left + ["scaling of products and means over time (no layers)"]

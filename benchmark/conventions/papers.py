@@ -1,6 +1,6 @@
 """`papers`: SOPs = firing rate x T x FLOPs, the formula of Spikformer, Spike-driven Transformer and the tables of Spikformer V2.
 
-The rate is the mean value of a layer's input (an integer spike weighs that much), padding counted as if it fired. The first
+The rate is the mean magnitude of a layer's input (an integer spike weighs that much), padding counted as if it fired. The first
 layer is multiply-accumulates of a single step: 4.6 pJ x FLOPs(first) + 0.9 pJ x SOPs (Spike-driven Transformer, Yao et al. 2023,
 appendix; Spikformer V2's own rows leave the first term out). The rate of an attention product is the share of its operations in
 which two nonzero operands meet. Decided here, as the papers are silent: a later layer whose inputs are signed reals makes no SOPs but
@@ -24,7 +24,7 @@ def count(records: list, preset: str = PRESET) -> dict:
 
 
 def rate(record) -> float:
-    """Mean input value; of a product, the share of its dense operations that happen."""
+    """Mean magnitude of the input; of a product, the share of its dense operations that happen."""
     if record.kind == "product":
         return record.events / record.dense if record.dense else 0.0
     return record.rate

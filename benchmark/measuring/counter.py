@@ -4,78 +4,26 @@ Counting is exact: the accumulates of a convolution are, summed over input posit
 outputs that this position reaches (borders, stride and groups included), which equals going through every product one by one.
 """
 
+from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import torch
 from spikingjelly.activation_based.surrogate import SurrogateFunctionBase
 from torch import nn
 
-from benchmark.measuring.spike_counts import KINDS, Remembered
-from benchmark.networks.layers import First, Head, InverseAndResidual, Residual, SoftmaxProduct, Sum
-from benchmark.neurons.lif import LIF
-
-AMOUNTS = ("dense", "outputs", "inputs", "nonzero", "total", "events", "values", "scores", "spikes", "neurons")
-
-
-@dataclass(eq=False)
-class Record:
-    """One layer. Amounts are sums over all images seen and all time steps, those of a static first layer included; see `each`.
-
-    kind: conv, linear, product (of spike tensors, or attention), neuron, norm, pool, activation, addition (a shortcut), other.
-    layer: class name. first: the first synaptic layer of the network. steps: time steps of one inference. bias: adds one per output.
-    dense: multiply-accumulates if nothing were sparse, biases left out. outputs, inputs: elements. nonzero: inputs that were not 0.
-    total: sum of the inputs' values (of real ones, how many are not 0). events: accumulates with one per nonzero input; values: with
-    one per unit of an integer input (a 2 counts twice). input_kind: binary (0 and 1), integer, fraction (not negative) or real, over
-    everything seen. operands: of a product, [elements, nonzero] of each input; head_width: channels per head; scores: elements of Q K^T.
-    spikes, neurons: of a neuron layer, elements of its output; `rates` its spikes per step.
-    """
-
-    name: str
-    kind: str
-    steps: int
-    layer: str = ""
-    first: bool = False
-    bias: bool = False
-    images: int = 0
-    calls: int = 0
-    dense: int = 0
-    outputs: int = 0
-    inputs: int = 0
-    nonzero: int = 0
-    total: float = 0.0
-    events: int = 0
-    values: float = 0.0
-    input_kind: str = "binary"
-    operands: list = field(default_factory=list)
-    head_width: int = 0
-    scores: int = 0
-    spikes: int = 0
-    neurons: int = 0
-    rates: list = field(default_factory=list)
-
-    def each(self, amount: str) -> float:
-        """An amount per inference of one image."""
-        return getattr(self, amount) / max(1, self.images)
-
-    @property
-    def rate(self) -> float:
-        """Mean value of the inputs, for spikes the share of ones; of real inputs the share that is not 0."""
-        return self.total / self.inputs if self.inputs else 0.0
-
-    def line(self) -> dict:
-        """For layers.csv: numbers per inference, the firing rate in percent."""
-        line = {key: value for key, value in asdict(self).items() if key not in ("rates", "operands", "calls")}
-        line |= {key: self.each(key) for key in AMOUNTS}
-        rate = 100 * self.spikes / self.neurons if self.neurons else ""
-        steps = {f"firing_rate_t{t + 1}": 100 * value * len(self.rates) / self.neurons for t, value in enumerate(self.rates)}
-        return {**line, "firing_rate": rate, **steps}
-
+from benchmark.conventions import Record
+from benchmark.measuring.products import operation_of, product_around
+from benchmark.measuring.spike_counts import REAL, Range, Remembered
+from benchmark.networks.attention import AttentionProduct, Product
+from benchmark.networks.layers import First, Head, InverseAndResidual, Residual, Sum
+from benchmark.neurons._base import Neuron
 
 CLASSES = (  # the first that fits
     (nn.Linear, "linear"),
     ((nn.Conv1d, nn.Conv2d), "conv"),
-    (LIF, "neuron"),
+    (Neuron, "neuron"),
+    (Product, "product"),
     ((Residual, InverseAndResidual, Sum), "addition"),
     (Head, "pool"),
     ((nn.modules.batchnorm._NormBase, nn.LayerNorm), "norm"),
@@ -86,8 +34,6 @@ CLASSES = (  # the first that fits
 
 def kind_of(module: nn.Module) -> str | None:
     """What a module's record is; None if it gets none, because its parts have theirs or it does nothing."""
-    if hasattr(module, "count_operations"):
-        return "product"
     if hasattr(module, "fused_attn"):  # timm's, of any transformer
         return "attention"
     for classes, kind in CLASSES:
@@ -108,41 +54,47 @@ class Counter:
         self.with_values = values  # False: shapes only (a model on the meta device)
         self.sums = Remembered()
         self.pending: list[tuple] = []  # (record, amount, tensor) not yet added
+        self.ranges: dict = defaultdict(Range)  # (record, `input_kind` or `sent`) -> which values occurred
         self.first: Record | None = None
+        self.called: set[Record] = set()  # linear layers, until the attention around them has run
         self.reach: dict = {}
         self.repeats: dict = {}
 
     @contextmanager
     def watching(self, model: nn.Module, steps: int):
         """Count every forward pass of `model`, whose inputs are static images or have `steps` time steps."""
-        products, handles = [], []
-        for name, module in model.named_modules():
-            if isinstance(module, First):
-                handles.append(module.register_forward_pre_hook(self.repeat))
-            kind = kind_of(module)
-            if kind:
-                record = Record(name, "product" if kind == "attention" else kind, steps, type(module).__name__)
-                record = self.records.setdefault(name, record)
-                handles.append(module.register_forward_hook(self.hook(getattr(self, kind), record)))
-            if hasattr(module, "watched"):
-                module.watched = True
-                products.append(module)
+        handles = []
         try:
+            for name, module in model.named_modules():
+                handles += self.hooks(model, name, module, steps)
             yield self
         finally:
             self.settle()
             for handle in handles:
                 handle.remove()
-            for module in products:
-                module.watched = False
 
-    def hook(self, observe, record):
+    def hooks(self, model, name, module, steps):
+        """Of one module; a multiplication that is part of a product counts for the product's record."""
+        if isinstance(module, First):
+            yield module.register_forward_pre_hook(self.repeat)
+        if operation_of(module):
+            around = product_around(model, name)
+            record = self.record(name if around is None else around, "product", steps, type(module).__name__)
+            spiking = around is None or model.get_submodule(around).spiking
+            yield self.hook(partial(self.operation, spiking=spiking, alone=around is None), record, module)
+        elif kind := kind_of(module):
+            record = self.record(name, "product" if kind == "attention" else kind, steps, type(module).__name__)
+            yield self.hook(getattr(self, kind), record, module)
+
+    def record(self, name, kind, steps, layer):
+        return self.records.setdefault(name, Record(name, kind, steps, layer))
+
+    def hook(self, observe, record, module):
         def forward_hook(module, inputs, output):
             with torch.no_grad():
-                record.calls += 1
                 observe(record, module, inputs, output, self.repeats.get(id(module), 1))
 
-        return forward_hook
+        return module.register_forward_hook(forward_hook)
 
     def repeat(self, first, inputs):
         """A static image goes through its first layers once, on behalf of every time step."""
@@ -167,6 +119,7 @@ class Counter:
 
     def linear(self, record, module, inputs, output, times):
         x = inputs[0]
+        self.called.add(record)
         self.synapse(record, module, x, output, times * output.numel() * module.in_features, times)
         if self.with_values:
             self.arrivals(record, self.sums(x, 0), module.out_features, times)
@@ -179,7 +132,7 @@ class Counter:
 
     def arrivals(self, record, sums, reach, times):
         """Inputs, and accumulates: inputs times the outputs that each one's position reaches."""
-        self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.kind)
+        self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.range)
         events = times * (sums.positions * reach).sum()
         self.add(record, events=events, values=events if sums.values is None else times * (sums.values * reach).sum())
 
@@ -194,40 +147,53 @@ class Counter:
         return self.reach[key]
 
     def product(self, record, module, inputs, output, times):
-        dense, events = module.count_operations(*inputs, values=self.with_values)
-        if hasattr(module, "first"):
-            del module.first  # the first product, kept for count_operations
-        if getattr(module, "order", None):
+        """What goes in; the multiplications that are part of it count themselves."""
+        if isinstance(module, AttentionProduct):
             record.head_width = inputs[0].shape[2] // module.heads
-            positions = inputs[0].shape[3:].numel()
-            self.add(record, scores=inputs[0].numel() // record.head_width * positions)
+            self.add(record, scores=times * inputs[0].numel() // record.head_width * inputs[0].shape[3:].numel())
+        if not module.spiking:
+            self.ranges[record, "input_kind"] = REAL
+        self.operands(record, inputs, times)
+
+    def operands(self, record, inputs, times):
         record.operands = record.operands or [[0, 0] for _ in inputs]
-        self.add(record, dense=dense, events=events, values=events)
-        self.upgrade(record, "real" if isinstance(module, SoftmaxProduct) else "binary")
         for index, x in enumerate(inputs):
-            record.operands[index][0] += x.numel()
+            record.operands[index][0] += times * x.numel()
             if self.with_values:
-                sums = self.sums(x, x.dim() - 3)
-                self.pending.append((record, index, sums.nonzero))
-                self.add(record, input_kind=sums.kind)
+                sums = self.sums(x, max(0, x.dim() - 3))
+                self.add(record, input_kind=sums.range)
+                self.pending.append((record, index, times * sums.nonzero))
+
+    def operation(self, record, module, inputs, output, times, spiking, alone):
+        """One multiplication; of real operands every multiply-accumulate happens."""
+        dense, met = operation_of(module)
+        dense = times * dense(inputs, output)
+        events = dense if not spiking else times * met(inputs) if self.with_values else 0
+        self.add(record, dense=dense, events=events, values=events)
+        if alone:
+            self.operands(record, inputs, times)
 
     def attention(self, record, module, inputs, output, times):
         """timm's softmax attention on [B, N, C], its products of queries, keys and values as dense multiply-accumulates."""
         x = inputs[0]
         batch, tokens = x.shape[0], x.shape[1]
-        record.head_width, record.input_kind = module.head_dim, "real"
-        dense = 2 * batch * tokens * tokens * module.num_heads * module.head_dim
-        self.add(record, dense=dense, events=dense, values=dense, scores=batch * module.num_heads * tokens * tokens)
+        record.head_width, self.ranges[record, "input_kind"] = module.head_dim, REAL
+        scores = batch * module.num_heads * tokens * tokens
+        dense = 2 * scores * module.head_dim
+        self.add(record, dense=dense, events=dense, values=dense, scores=scores)
+        self.add(self.record(f"{record.name}.softmax", "activation", record.steps, "Softmax"), inputs=scores, outputs=scores)
         qkv = self.records.get(f"{record.name}.qkv")
-        if qkv and qkv.calls < record.calls:  # EVA multiplies by the layer's weights without calling the layer
-            qkv.calls += 1
+        if qkv and qkv not in self.called:  # EVA multiplies by the layer's weights without calling the layer
             self.linear(qkv, module.qkv, inputs, x.new_empty(batch, tokens, module.qkv.out_features, device="meta"), times)
+        self.called.discard(qkv)
 
     def neuron(self, record, module, inputs, output, times):
+        record.sends = module.sends
         self.add(record, neurons=output.numel())
         if self.with_values:
-            per_step = self.sums(output, max(0, output.dim() - 3)).rows.reshape(output.shape[0], -1).sum(1)
-            self.add(record, spikes=per_step.sum())
+            sums = self.sums(output, max(0, output.dim() - 3))
+            per_step = sums.rows.reshape(output.shape[0], -1).sum(1)
+            self.add(record, spikes=per_step.sum(), sent=sums.range)
             self.pending.append((record, "rates", per_step))
 
     def pool(self, record, module, inputs, output, times):
@@ -236,11 +202,11 @@ class Counter:
         if self.with_values:
             spatial = x.dim() - (3 if isinstance(module, Head) else 2)
             sums = self.sums(x, spatial)
-            self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.kind)
+            self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.range)
 
     def norm(self, record, module, inputs, output, times):
         """A normalisation follows a weighted sum, which is real."""
-        self.upgrade(record, "real")
+        self.ranges[record, "input_kind"] = REAL
         self.other(record, module, inputs, output, times)
 
     def other(self, record, module, inputs, output, times):
@@ -250,9 +216,6 @@ class Counter:
     activation = addition = other
 
     # ---- adding up
-
-    def upgrade(self, record, kind: str):
-        record.input_kind = max(record.input_kind, kind, key=KINDS.index)
 
     def settle(self) -> None:
         """Add the pending tensors, in one transfer."""
@@ -264,12 +227,18 @@ class Counter:
                 start += value.numel()
         self.pending.clear()
         self.sums.clear()
+        for (record, field), found in self.ranges.items():
+            setattr(record, field, found.kind)
+            if field == "input_kind":
+                record.unit = found.least if found.kind == "unit" else 1.0
+                if found.kind == "real":  # of a mixture of batches too
+                    record.total, record.values = record.nonzero, record.events
 
     def settle_one(self, record, amount, numbers):
         if amount == "rates":
             record.rates = [a + b for a, b in zip(record.rates or [0.0] * len(numbers), numbers, strict=True)]
-        elif amount == "input_kind":
-            self.upgrade(record, KINDS[int(numbers[0])])
+        elif amount in ("input_kind", "sent"):
+            self.ranges[record, amount] |= Range(*numbers)
         elif isinstance(amount, int):
             record.operands[amount][1] += int(numbers[0])
         else:

@@ -1,263 +1,109 @@
-"""results/structure.csv: parameters and operations of every network that the pins name, from its layers alone, beside what is printed.
+"""What a network is by its layers alone: parameters, and dense operations of one time step.
 
-The paper-size network is built without memory on torch's meta device and run once for its shapes. Which layers receive strictly
-binary inputs, as the `syops` convention asks, comes from a narrow copy (same layers, few channels) that runs on random images.
+The network is built without memory on torch's meta device and run once for its shapes. Which layers receive strictly binary inputs,
+as the `syops` convention asks, comes from a narrow copy (the same layers, few channels) that runs on random images and whose neurons
+send at random what their kind may send, so that no layer is silent by chance of its weights.
 """
 
-import csv
-from collections import defaultdict
-from functools import cache
+import torch
 
-from benchmark.pins import kinds as catalogue
-from benchmark.pins import recipes
-from benchmark.pins.published import PAPERS, Number, numbers
-from benchmark.reports.comparison import half_digit
+from benchmark import conventions
+from benchmark.measuring.counter import Counter
+from benchmark.networks.build import module_of
+from benchmark.networks.layers import count_parameters
+from benchmark.neurons._base import Neuron
 from benchmark.shared.errors import UserError
-from benchmark.shared.files import write_csv
+from benchmark.shared.sizes import twin
 
-COLUMNS = (
-    "backbone", "dataset", "time_steps", "params", "params_official", "params_published_M", "macs_G_per_step", "macs_attention_G_per_step",
-    "ops_syops_G", "macs_syops_M", "ops_published_G", "macs_published_M", "implied_rate_pct", "verdict", "note", "source",
-)  # fmt: skip
-VERDICTS = {
-    "match": "every printed number comes out to its last digit, rounded or cut",
-    "mismatch": "some printed number does not; the note says why",
-    "not printed": "the papers print no size or operation count that layers alone decide",
-    "not implemented": "no file for this backbone, or no form of it for this data set",
-}
-NARROW_IMAGE = {"cifar": (3, 32, 32), "imagenet": (3, 64, 64), "dvs": (2, 64, 64)}
-DEPTHS = ("depth", "depths", "convolutions", "pools")  # what a narrow copy keeps of the paper's size
-SYOPS_PAPERS = ("tser",)  # whose OPs and MACs are syops-counter's
+DEPTHS = ("depth", "depths", "convolutions", "pools")  # what a narrow copy keeps of the network's size
+SIDE, STEPS, IMAGES = 64, 4, 2  # of what the narrow copy sees
 
 
-def write(path) -> None:
-    """The whole table as CSV."""
-    write_csv(path, lines(), list(COLUMNS))
+def structure(network: dict, classes: int, shape, form: str = "images") -> dict:
+    """parameters; multiply-accumulates of one image and one step: layers_macs of convolutions and linear layers, products_macs of
+    attention; syops_ops and syops_macs by the convention `syops`; ann: no neurons; code: the network's, as it was given.
 
-
-def lines() -> list[dict]:
-    """One line per backbone, data set and number of time steps, in the order of the catalogue's names."""
-    found = defaultdict(list)
-    for number in numbers():
-        for backbone, steps in networks(number):
-            found[backbone, number.dataset, steps].append(number)
-    return [line(*key, found) for key in sorted(found, key=lambda key: (key[0], key[1], key[2]))]
-
-
-def networks(number: Number):
-    """(backbone, time steps) of the student and of the teacher behind a printed number; none where no steps can be told."""
-    if number.cell:
-        _, backbone, *teachers = number.cell.split(":")
-        steps = time_steps(number, backbone)
-        yield from [(backbone, steps)] if steps else []
-        yield from ((teacher, 1) for teacher in teachers)
-
-
-def time_steps(number: Number, backbone: str) -> int | None:
-    """Steps as printed, or as the paper's recipes read them; 1 for an ANN.
-
-    None where nothing tells, and for a pair such as 4(8), whose parts have numbers of their own.
+    network: a specification's, with file, size, layout and neuron. shape: of one image or frame, without time.
     """
-    if number.time_steps.isdigit():
-        return int(number.time_steps)
-    if number.time_steps != "-":
-        return None
-    if is_ann(backbone):
-        return 1
-    rules = recipes.rules(number.paper) if recipes.exist(number.paper) else []
-    about = {"dataset": number.dataset, "method": number.cell.split(":")[0], "backbone": backbone, "table": number.name}
-    read = [rule["set"]["time_steps"][0] for rule in rules if "time_steps" in rule["set"] and recipes.matches(rule, about)]
-    return read[-1] if read else None
-
-
-def is_ann(backbone: str) -> bool:
-    """True for a backbone without neurons, also for a name that has no file but says so."""
-    try:
-        return not catalogue.backbone(backbone).family.tables["NEURON"]
-    except UserError:
-        return backbone.startswith("ann-")
-
-
-def line(backbone: str, dataset: str, steps: int, found: dict) -> dict:
-    """One line: counted, printed, verdict."""
-    about = {"backbone": backbone, "dataset": dataset, "time_steps": steps}
-    printed = [number for number in numbers() if number.metric == "params_M" and names(number, backbone) and number.dataset == dataset]
-    here = found[backbone, dataset, steps]
-    sizes = {number.value: number for number in printed}
-    operations = {metric: {n.value: n for n in here if n.metric == metric and names(n, backbone)} for metric in ("ops_G", "macs_M")}
-    about |= {"params_published_M": " / ".join(sizes)}
-    about |= {"ops_published_G": " / ".join(operations["ops_G"]), "macs_published_M": " / ".join(operations["macs_M"])}
-    sources = dict.fromkeys(f"{number.name}:{number.row}" for number in [*printed, *here])
-    about["source"] = " ".join(sources)
-    try:
-        counted = structure(backbone, dataset)
-    except UserError as error:
-        return {**about, "verdict": "not implemented", "note": str(error).partition(":")[0] if "unknown" in str(error) else str(error)}
-    columns, checks = counts(counted, steps, sizes, operations)
-    verdict, note = judge(backbone, dataset, checks)
-    if "ops_syops_G" not in columns:
-        note.append("an ANN to convert: the operations of its T steps are those of the conversion's neurons")
-    return {**about, **columns, "verdict": verdict, "note": "; ".join([*note, *official_note(backbone, dataset)])}
-
-
-def names(number: Number, backbone: str) -> bool:
-    """True if a printed number is about this network, not one whose teacher it is."""
-    return number.cell.split(":")[1:2] == [backbone]
-
-
-def counts(counted: dict, steps: int, sizes: dict, operations: dict) -> tuple[dict, list]:
-    """Columns, and the (printed text, counted value) pairs that layers alone decide."""
-    per_step = counted["layers"] + counted["products"]
-    columns = {
-        "params": counted["params"],
-        "params_official": counted["official"],
-        "macs_G_per_step": rounded(counted["layers"] / 1e9),
-        "macs_attention_G_per_step": rounded(counted["products"] / 1e9),
-    }
-    checks = [(text, counted["params"] / 1e6) for text in sizes]
-    if counted["ann"] and steps > 1:
-        return columns, checks  # converted: the operations are those of the conversion's neurons
-    columns |= {"ops_syops_G": rounded(steps * counted["ops"] / 1e9), "macs_syops_M": rounded(steps * counted["macs"] / 1e6)}
-    for text, number in operations["ops_G"].items():
-        if number.paper in SYOPS_PAPERS:
-            checks.append((text, steps * counted["ops"] / 1e9))
-        elif counted["ann"]:
-            checks.append((text, per_step / 1e9))
-        else:
-            columns["implied_rate_pct"] = rounded(100 * number.number / (steps * per_step / 1e9))
-    checks += [(text, steps * counted["macs"] / 1e6) for text, number in operations["macs_M"].items() if number.paper in SYOPS_PAPERS]
-    return columns, checks
-
-
-def judge(backbone: str, dataset: str, checks: list[tuple[str, float]]) -> tuple[str, list[str]]:
-    """Verdict and notes."""
-    outcomes = [agreement(text, value) for text, value in checks]
-    notes = [f"{text} is {value:.4f} cut, not rounded" for (text, value), outcome in zip(checks, outcomes, strict=True) if outcome == "cut"]
-    wrong = [(text, value) for (text, value), outcome in zip(checks, outcomes, strict=True) if outcome == "no"]
-    notes += [f"{text} printed, {value:.2f} counted: {explanation(backbone, dataset, text)}" for text, value in wrong]
-    notes += [text for text in [explanation(backbone, dataset, "*")] if text]
-    return ("mismatch" if wrong else "match" if checks else "not printed"), notes
-
-
-def agreement(text: str, value: float) -> str:
-    """How a printed number follows from a value: `rounded`, `cut`, or `no`."""
-    half = half_digit(text)
-    if abs(value - float(text)) <= half + 1e-9:
-        return "rounded"
-    return "cut" if 0 <= value - float(text) < 2 * half else "no"
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-@cache
-def notes() -> list[dict]:
-    """papers/structure_notes.csv: why a printed number differs. backbone, dataset, printed (* for a remark on the line), note."""
-    with (PAPERS / "structure_notes.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def explanation(backbone: str, dataset: str, printed: str) -> str:
-    """Why a printed number differs, empty if nobody has said."""
-    found = [n["note"] for n in notes() if n["backbone"] == backbone and n["dataset"] in (dataset, "*") and n["printed"] == printed]
-    return "; ".join(found)
-
-
-@cache
-def known_parameters() -> list[dict]:
-    """papers/parameters.csv: parameters to the unit, and of the official code where it runs: backbone, layout, classes, params, official,
-    dead (what the official code counts and never calls), note."""
-    with (PAPERS / "parameters.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def known(backbone: str, dataset: str) -> dict:
-    """The line of parameters.csv for a backbone on a data set; empty if there is none."""
-    entry, _ = catalogue.dataset(dataset)
-    key = (backbone, entry["layout"], str(entry["classes"]))
-    return next((line for line in known_parameters() if (line["backbone"], line["layout"], line["classes"]) == key), {})
-
-
-def official_note(backbone: str, dataset: str) -> list[str]:
-    line = known(backbone, dataset)
-    return [line["note"]] if line.get("dead") else []
-
-
-# ---- counting
-
-
-@cache
-def structure(backbone: str, dataset: str) -> dict:
-    """params; layers, products (multiply-accumulates), ops, macs (by `syops`) of one step. UserError: no such network."""
-    from benchmark import conventions
-    from benchmark.networks.layers import count_parameters
-
-    entry, _ = catalogue.dataset(dataset)
-    found = catalogue.backbone(backbone)
-    layout, ann = found.layout(entry["layout"]), is_ann(backbone)
-    model, records = shapes(backbone, found.size, layout, entry["classes"], tuple(entry["shape"]))
-    kinds = {} if ann else input_kinds(backbone, entry["layout"])
+    model, records = shapes(network, classes, shape, form)
+    ann = not network["neuron"]
+    kinds = {} if ann else input_kinds(network, classes, shape, form, {record.name for record in records})
     for record in records:
         record.input_kind = kinds.get(record.name, "real")
-    by_kind = {kind: sum(record.dense for record in records if record.kind == kind) for kind in ("conv", "linear", "product")}
+    dense = {kind: sum(record.dense for record in records if record.kind == kind) for kind in ("conv", "linear", "product")}
     counted = conventions.count("syops", records)
     return {
+        "parameters": count_parameters(model),
+        "layers_macs": dense["conv"] + dense["linear"],
+        "products_macs": dense["product"],
+        "syops_ops": counted["ops"],
+        "syops_macs": counted["macs"],
         "ann": ann,
-        "params": count_parameters(model),
-        "official": known(backbone, dataset).get("official", ""),
-        "layers": by_kind["conv"] + by_kind["linear"],
-        "products": by_kind["product"],
-        "ops": counted["ops"],
-        "macs": counted["macs"],
+        "code": network.get("code", ""),
     }
 
 
-def shapes(backbone: str, size: dict, layout: dict, classes: int, image: tuple):
+def shapes(network: dict, classes: int, shape, form: str = "images"):
     """The network and its records for one image and one step, without memory or values."""
-    import torch
-
-    from benchmark.measuring.counter import Counter
-    from benchmark.networks import build as network
-
-    neuron = catalogue.backbone(backbone).family.tables["NEURON"]
-    counter = Counter(values=False)
-    with torch.device("meta"), torch.no_grad():
-        model = network.build(backbone, size, layout, neuron, classes, image, 1).eval()
-        with counter.watching(model, 1):
-            model(torch.empty(1, *image))
-    counter.seen(1)
-    return model, list(counter.records.values())
+    with torch.device("meta"):
+        model = build(network, network["size"], classes, shape, 1).eval()
+        return model, watched(model, torch.empty(1, 1, *shape) if form == "events" else torch.empty(1, *shape), 1, values=False)
 
 
-@cache
-def input_kinds(backbone: str, layout: str) -> dict[str, str]:
-    """Layer -> binary, integer, fraction or real, seen in a narrow copy whose normalisations keep every layer firing."""
-    import torch
+def input_kinds(network: dict, classes: int, shape, form: str, layers: set[str]) -> dict[str, str]:
+    """Layer -> kind of its inputs, seen in a narrow copy or, where narrowing changes which layers there are, in the network itself.
 
-    from benchmark.measuring.counter import Counter
-    from benchmark.networks import build as network
+    UserError: neither has these layers.
+    """
+    size, shape = network["size"], (shape[0], *(min(side, SIDE) for side in shape[1:]))
+    narrow = {**twin(size, module_of(network["file"]).TWIN), **{key: size[key] for key in DEPTHS if key in size}}
+    for candidate in (narrow, size):
+        records = live(network, candidate, classes, shape, form)
+        if {record.name for record in records} == layers:
+            return {record.name: record.input_kind for record in records}
+    raise UserError(f"{network['name']}: another set of layers at {STEPS} time steps or on images of {' x '.join(map(str, shape))}")
 
-    found, image = catalogue.backbone(backbone), NARROW_IMAGE[layout]
-    size = {**found.twin, **{key: found.size[key] for key in DEPTHS if key in found.size}}
-    torch.manual_seed(0)
-    model = network.build(backbone, size, found.layout(layout), found.family.tables["NEURON"], 10, image, 4).train()
-    counter = Counter()
-    with torch.no_grad(), counter.watching(model, 4):
-        model(torch.randn(2, *image) if layout != "dvs" else torch.randint(0, 4, (4, 2, *image)).float())
-    counter.seen(2)
-    return {record.name: record.input_kind for record in counter.records.values()}
+
+def live(network: dict, size: dict, classes: int, shape: tuple, form: str) -> list[conventions.Record]:
+    """Records of a copy with memory; weights, images and spikes from seed 0."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build(network, size, classes, shape, STEPS).eval()
+        for module in model.modules():
+            if isinstance(module, Neuron):
+                module.register_forward_hook(sending)
+        events = form == "events"
+        return watched(model, torch.randint(0, 4, (STEPS, IMAGES, *shape)).float() if events else torch.randn(IMAGES, *shape), STEPS)
+
+
+def sending(neuron, inputs, output):
+    """In place of a neuron's output: a tenth of what it may send, the rest silent, so that some passes a row of IAND shortcuts."""
+    sent = {"binary": torch.ones_like, "signed": lambda x: torch.randn_like(x).sign(), "graded": torch.randn_like}[neuron.sends]
+    return torch.where(torch.rand_like(output) < 0.1, sent(output), 0.0)
+
+
+def build(network: dict, size: dict, classes: int, shape, steps: int):
+    return module_of(network["file"]).build(size, network["layout"], network["neuron"], classes, tuple(shape), steps)
+
+
+def watched(model, images, steps: int, values: bool = True) -> list[conventions.Record]:
+    """Records of one forward pass."""
+    counter = Counter(values)
+    with torch.no_grad(), counter.watching(model, steps):
+        model(images)
+    counter.seen(images.shape[images.dim() - 4])
+    return list(counter.records.values())
 
 
 def attention_block(records: list) -> dict[str, float]:
     """Operations of one Transformer block by the rows of ECMT's Table 3, from the records of a timm network's first block."""
     block = {record.name.partition(".blocks.0.")[2]: record for record in records if ".blocks.0." in record.name}
-    product = next(record for record in block.values() if record.kind == "product")
+    product = block["attn"]
     return {
         "LayerNorm 1": block["norm1"].inputs,
         "Linear qkv": block["attn.qkv"].dense,
         "Matrix Product q, k": product.dense / 2,
-        "Softmax": product.scores,
+        "Softmax": block["attn.softmax"].inputs,
         "Matrix Product s, v": product.dense / 2,
         "Linear out": block["attn.proj"].dense,
         "LayerNorm 2": block["norm2"].inputs,

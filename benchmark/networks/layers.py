@@ -6,8 +6,6 @@
 from spikingjelly.activation_based import layer
 from torch import nn
 
-from benchmark.measuring.spike_counts import nonzero_over
-
 
 def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=1, bias=False):
     """Convolution and batch normalisation over the merged [T*B] batch; same padding unless given."""
@@ -103,75 +101,6 @@ def residual_blocks(before, widths, depths, block, expansion=1):
             before = width * expansion
             outputs.append(before)
     return blocks, outputs
-
-
-class AttentionProduct(nn.Module):
-    """Softmax-free attention scale * (Q K^T) V of three spike tensors [T, B, C, H, W], per head (Spikformer V2, eq. 12).
-
-    order: `qk_v` multiplies (Q K^T) V, cost N^2 C; `q_kv` multiplies Q (K^T V), cost N C^2 / heads. Both give the same values.
-    """
-
-    def __init__(self, heads: int, scale: float, order: str):
-        super().__init__()
-        self.heads, self.scale, self.order = heads, scale, order
-
-    watched = False  # an operation counter is looking: keep the first product
-
-    def forward(self, q, k, v):
-        shape = q.shape
-        q, k, v = (self.split(x) for x in (q, k, v))
-        left, middle = (q @ k.transpose(2, 3), v) if self.order == "qk_v" else (q, k.transpose(2, 3) @ v)
-        if self.watched:
-            self.first = left if self.order == "qk_v" else middle
-        return (left @ middle * self.scale).transpose(2, 3).reshape(shape)
-
-    def split(self, x):
-        """[T, B, C, H, W] -> [T*B, heads, N, d]."""
-        return x.flatten(0, 1).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
-
-    def count_operations(self, q, k, v, values: bool = True):
-        """(dense multiply-accumulates, accumulates) of both products.
-
-        An accumulate is a pair of nonzero operands that meet: coinciding spikes in the first product, a spike and a nonzero
-        entry of the first product in the second.
-        """
-        q, k, v = (self.split(x) for x in (q, k, v))
-        tokens, width = q.shape[2:]
-        inner = tokens if self.order == "qk_v" else width
-        dense = 2 * q[..., 0].numel() * inner * width
-        if not values:
-            return dense, 0
-        pairs = ((q, 2, k, 2), (self.first, 2, v, 3)) if self.order == "qk_v" else ((k, 3, v, 3), (q, 2, self.first, 3))
-        return dense, sum((nonzero_over(a, over_a) * nonzero_over(b, over_b)).sum() for a, over_a, b, over_b in pairs)
-
-
-class SoftmaxProduct(AttentionProduct):
-    """softmax(Q K^T / sqrt(d)) V, what an artificial Transformer has in place of the spiking product."""
-
-    def __init__(self, heads: int):
-        super().__init__(heads, None, "qk_v")
-
-    def forward(self, q, k, v):
-        shape = q.shape
-        q, k, v = (self.split(x) for x in (q, k, v))
-        return ((q @ k.transpose(2, 3) * q.shape[3] ** -0.5).softmax(3) @ v).transpose(2, 3).reshape(shape)
-
-    def count_operations(self, q, k, v, values: bool = True):
-        """Real numbers: every multiply-accumulate of both products happens."""
-        dense, _ = super().count_operations(q, k, v, values=False)
-        return dense, dense
-
-
-class SelfAttention(nn.Module):
-    """project(product(Q, K, V)), each of Q, K, V = neuron(synapse(x)); `synapse` and `fire` make new layers when called."""
-
-    def __init__(self, synapse, fire, product: nn.Module, project: nn.Module):
-        super().__init__()
-        self.q, self.k, self.v = (nn.Sequential(synapse(), fire()) for _ in range(3))
-        self.product, self.project = product, project
-
-    def forward(self, x):
-        return self.project(self.product(self.q(x), self.k(x), self.v(x)))
 
 
 class Head(nn.Module):

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmark.pins import code
 from benchmark.pins.code import ROOT, shown
 from benchmark.shared.errors import UserError, unknown
+from benchmark.shared.sizes import twin
 
 FOLDERS = {
     "method": ROOT / "methods",
@@ -70,9 +71,7 @@ class Backbone:
     @property
     def twin(self) -> dict:
         """The size that the smoke scale runs: the same code, other widths."""
-        rule = self.family.table("TWIN")
-        divided = {key: _divide(self.size[key], by) for key, by in rule.get("divide", {}).items()}
-        return {**self.size, **divided, **rule.get("set", {})}
+        return twin(self.size, self.family.table("TWIN"))
 
     def layout(self, kind: str) -> dict:
         """What this kind of data (cifar, imagenet, dvs) changes. UserError if the family has no form for it."""
@@ -80,10 +79,6 @@ class Backbone:
         if kind not in layouts:
             raise UserError(f"{self.name} has no form for {kind} images; it has: {', '.join(layouts)}")
         return layouts[kind]
-
-
-def _divide(value, by: int):
-    return [_divide(item, by) for item in value] if isinstance(value, list) else -(-value // by)
 
 
 @cache

@@ -1,0 +1,195 @@
+"""results/structure.csv: parameters and operations of every network that the pins name, from its layers alone, beside what is printed.
+
+What is counted comes in as a function (backbone, data set) -> the keys of measuring/structure.py, so that this file loads no torch.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
+
+from benchmark.pins import kinds as catalogue
+from benchmark.pins import recipes
+from benchmark.pins.published import PAPERS, Number, numbers
+from benchmark.reports.comparison import half_digit
+from benchmark.shared.errors import UserError
+from benchmark.shared.files import write_csv
+
+COLUMNS = (
+    "backbone", "dataset", "time_steps", "params", "params_official", "params_published_M", "macs_G_per_step", "macs_attention_G_per_step",
+    "ops_syops_G", "macs_syops_M", "ops_published_G", "macs_published_M", "implied_rate_pct", "verdict", "note", "source",
+)  # fmt: skip
+VERDICTS = {
+    "match": "every printed number comes out to its last digit, rounded or cut",
+    "mismatch": "some printed number does not; the note says why",
+    "not printed": "the papers print no size or operation count that layers alone decide",
+    "not implemented": "no file for this backbone, or no form of it for this data set",
+}
+SYOPS_PAPERS = ("tser",)  # whose OPs and MACs are syops-counter's
+
+
+Counted = Callable[[str, str], dict]
+
+
+def write(path, counted: Counted) -> None:
+    """The whole table as CSV."""
+    write_csv(path, lines(counted), list(COLUMNS))
+
+
+def lines(counted: Counted) -> list[dict]:
+    """One line per backbone, data set and number of time steps, in the order of the catalogue's names."""
+    found, counted = defaultdict(list), cache(counted)
+    for number in numbers():
+        for backbone, steps in networks(number):
+            found[backbone, number.dataset, steps].append(number)
+    return [line(*key, found, counted) for key in sorted(found)]
+
+
+def network(backbone: str, dataset: str) -> tuple[dict, int, list, str]:
+    """What measuring/structure.py counts: the paper-size network, classes, shape, form. UserError: no such network or data set."""
+    entry, _ = catalogue.dataset(dataset)
+    found = catalogue.backbone(backbone)
+    layout = found.layout(entry["layout"])
+    file = found.family.path.relative_to(catalogue.ROOT).as_posix()
+    specification = {"name": backbone, "file": file, "size": found.size, "layout": layout, "neuron": found.family.tables["NEURON"]}
+    return specification | {"twin": False}, entry["classes"], entry["image"], "events" if entry["layout"] == "dvs" else "images"
+
+
+def networks(number: Number):
+    """(backbone, time steps) of the student and of the teacher behind a printed number; none where no steps can be told."""
+    if number.cell:
+        _, backbone, *teachers = number.cell.split(":")
+        steps = time_steps(number, backbone)
+        yield from [(backbone, steps)] if steps else []
+        yield from ((teacher, 1) for teacher in teachers)
+
+
+def time_steps(number: Number, backbone: str) -> int | None:
+    """Steps as printed, or as the paper's recipes read them; 1 for an ANN.
+
+    None where nothing tells, and for a pair such as 4(8), whose parts have numbers of their own.
+    """
+    if number.time_steps.isdigit():
+        return int(number.time_steps)
+    if number.time_steps != "-":
+        return None
+    if is_ann(backbone):
+        return 1
+    rules = recipes.rules(number.paper) if recipes.exist(number.paper) else []
+    about = {"dataset": number.dataset, "method": number.cell.split(":")[0], "backbone": backbone, "table": number.name}
+    read = [rule["set"]["time_steps"][0] for rule in rules if "time_steps" in rule["set"] and recipes.matches(rule, about)]
+    return read[-1] if read else None
+
+
+def is_ann(backbone: str) -> bool:
+    """True for a backbone without neurons, also for a name that has no file but says so."""
+    try:
+        return not catalogue.backbone(backbone).family.tables["NEURON"]
+    except UserError:
+        return backbone.startswith("ann-")
+
+
+def line(backbone: str, dataset: str, steps: int, found: dict, counted: Counted) -> dict:
+    """One line: counted, printed, verdict."""
+    about = {"backbone": backbone, "dataset": dataset, "time_steps": steps}
+    printed = [number for number in numbers() if number.metric == "params_M" and names(number, backbone) and number.dataset == dataset]
+    here = found[backbone, dataset, steps]
+    sizes = {number.value: number for number in printed}
+    operations = {metric: {n.value: n for n in here if n.metric == metric and names(n, backbone)} for metric in ("ops_G", "macs_M")}
+    about |= {"params_published_M": " / ".join(sizes)}
+    about |= {"ops_published_G": " / ".join(operations["ops_G"]), "macs_published_M": " / ".join(operations["macs_M"])}
+    sources = dict.fromkeys(f"{number.name}:{number.row}" for number in [*printed, *here])
+    about["source"] = " ".join(sources)
+    try:
+        of_one_step = counted(backbone, dataset)
+    except UserError as error:
+        return {**about, "verdict": "not implemented", "note": str(error).partition(":")[0] if "unknown" in str(error) else str(error)}
+    columns, checks = counts(of_one_step, steps, sizes, operations)
+    columns["params_official"] = known(backbone, dataset).get("official", "")
+    verdict, note = judge(backbone, dataset, checks)
+    if "ops_syops_G" not in columns:
+        note.append("an ANN to convert: the operations of its T steps are those of the conversion's neurons")
+    return {**about, **columns, "verdict": verdict, "note": "; ".join([*note, *official_note(backbone, dataset)])}
+
+
+def names(number: Number, backbone: str) -> bool:
+    """True if a printed number is about this network, not one whose teacher it is."""
+    return number.cell.split(":")[1:2] == [backbone]
+
+
+def counts(counted: dict, steps: int, sizes: dict, operations: dict) -> tuple[dict, list]:
+    """Columns, and the (printed text, counted value) pairs that layers alone decide."""
+    per_step = counted["layers_macs"] + counted["products_macs"]
+    columns = {
+        "params": counted["parameters"],
+        "macs_G_per_step": rounded(counted["layers_macs"] / 1e9),
+        "macs_attention_G_per_step": rounded(counted["products_macs"] / 1e9),
+    }
+    checks = [(text, counted["parameters"] / 1e6) for text in sizes]
+    if counted["ann"] and steps > 1:
+        return columns, checks  # converted: the operations are those of the conversion's neurons
+    columns |= {"ops_syops_G": rounded(steps * counted["syops_ops"] / 1e9), "macs_syops_M": rounded(steps * counted["syops_macs"] / 1e6)}
+    for text, number in operations["ops_G"].items():
+        if number.paper in SYOPS_PAPERS:
+            checks.append((text, steps * counted["syops_ops"] / 1e9))
+        elif counted["ann"]:
+            checks.append((text, per_step / 1e9))
+        else:
+            columns["implied_rate_pct"] = rounded(100 * number.number / (steps * per_step / 1e9))
+    checks += [(text, steps * counted["syops_macs"] / 1e6) for text, number in operations["macs_M"].items() if number.paper in SYOPS_PAPERS]
+    return columns, checks
+
+
+def judge(backbone: str, dataset: str, checks: list[tuple[str, float]]) -> tuple[str, list[str]]:
+    """Verdict and notes."""
+    outcomes = [agreement(text, value) for text, value in checks]
+    notes = [f"{text} is {value:.4f} cut, not rounded" for (text, value), outcome in zip(checks, outcomes, strict=True) if outcome == "cut"]
+    wrong = [(text, value) for (text, value), outcome in zip(checks, outcomes, strict=True) if outcome == "no"]
+    notes += [f"{text} printed, {value:.2f} counted: {explanation(backbone, dataset, text)}" for text, value in wrong]
+    notes += [text for text in [explanation(backbone, dataset, "*")] if text]
+    return ("mismatch" if wrong else "match" if checks else "not printed"), notes
+
+
+def agreement(text: str, value: float) -> str:
+    """How a printed number follows from a value: `rounded`, `cut`, or `no`."""
+    half = half_digit(text)
+    if abs(value - float(text)) <= half + 1e-9:
+        return "rounded"
+    return "cut" if 0 <= value - float(text) < 2 * half else "no"
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+@cache
+def notes() -> list[dict]:
+    """papers/structure_notes.csv: why a printed number differs. backbone, dataset, printed (* for a remark on the line), note."""
+    with (PAPERS / "structure_notes.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def explanation(backbone: str, dataset: str, printed: str) -> str:
+    """Why a printed number differs, empty if nobody has said."""
+    found = [n["note"] for n in notes() if n["backbone"] == backbone and n["dataset"] in (dataset, "*") and n["printed"] == printed]
+    return "; ".join(found)
+
+
+@cache
+def known_parameters() -> list[dict]:
+    """papers/parameters.csv: parameters to the unit, and of the official code where it runs: backbone, layout, classes, params, official,
+    dead (what the official code counts and never calls), note."""
+    with (PAPERS / "parameters.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def known(backbone: str, dataset: str) -> dict:
+    """The line of parameters.csv for a backbone on a data set; empty if there is none."""
+    entry, _ = catalogue.dataset(dataset)
+    key = (backbone, entry["layout"], str(entry["classes"]))
+    return next((line for line in known_parameters() if (line["backbone"], line["layout"], line["classes"]) == key), {})
+
+
+def official_note(backbone: str, dataset: str) -> list[str]:
+    line = known(backbone, dataset)
+    return [line["note"]] if line.get("dead") else []
