@@ -13,7 +13,6 @@ from torch import nn
 
 from benchmark import backbones
 from benchmark.measuring import structure
-from benchmark.reports import structure
 from benchmark.networks.layers import First, count_parameters
 from benchmark.neurons import Maker, maker, names
 from benchmark.neurons._base import Neuron

@@ -9,6 +9,7 @@ import torch
 
 from benchmark import conventions
 from benchmark.measuring.counter import Counter
+from benchmark.networks.build import build as built
 from benchmark.networks.build import module_of
 from benchmark.networks.layers import count_parameters
 from benchmark.neurons._base import Neuron
@@ -83,7 +84,7 @@ def sending(neuron, inputs, output):
 
 
 def build(network: dict, size: dict, classes: int, shape, steps: int):
-    return module_of(network["file"]).build(size, network["layout"], network["neuron"], classes, tuple(shape), steps)
+    return built({**network, "size": size}, classes, shape, steps)
 
 
 def watched(model, images, steps: int, values: bool = True) -> list[conventions.Record]:

@@ -1,17 +1,19 @@
 """results/structure.csv: parameters and operations of every network that the pins name, from its layers alone, beside what is printed.
 
-What is counted comes in as a function (backbone, data set) -> the keys of measuring/structure.py, so that this file loads no torch.
+What is counted was written by the rule `network`, one file a network (runs/structures.py), so that this file loads no torch.
 """
 
 import csv
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
-from benchmark.pins import kinds as catalogue
-from benchmark.pins import recipes
-from benchmark.pins.published import PAPERS, Number, numbers
-from benchmark.reports.comparison import half_digit
+from benchmark.pins import cells, kinds
+from benchmark.pins.kinds import PAPERS
+from benchmark.pins.published import Number, numbers
+from benchmark.reports.comparison import half_digit, sheet
+from benchmark.runs import structures
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import write_csv
 
@@ -25,34 +27,30 @@ VERDICTS = {
     "not printed": "the papers print no size or operation count that layers alone decide",
     "not implemented": "no file for this backbone, or no form of it for this data set",
 }
-SYOPS_PAPERS = ("tser",)  # whose OPs and MACs are syops-counter's
-
-
 Counted = Callable[[str, str], dict]
 
 
-def write(path, counted: Counted) -> None:
-    """The whole table as CSV."""
-    write_csv(path, lines(counted), list(COLUMNS))
+def write(path: Path, root: Path) -> None:
+    """The whole table as CSV, from the counts below `root`."""
+    write_csv(path, lines(lambda backbone, dataset: counted(root, backbone, dataset)), list(COLUMNS))
+
+
+def counted(root: Path, backbone: str, dataset: str) -> dict:
+    """What was counted of a network. UserError: it cannot be built, or nobody has counted it yet."""
+    structures.described(backbone, dataset)
+    found = structures.read(root, backbone, dataset)
+    if found is None:
+        raise UserError(f"{structures.path(backbone, dataset)} does not exist: snakemake --cores 2 results/structure.csv")
+    return found
 
 
 def lines(counted: Counted) -> list[dict]:
-    """One line per backbone, data set and number of time steps, in the order of the catalogue's names."""
+    """One line per backbone, data set and number of time steps, in the order of names."""
     found, counted = defaultdict(list), cache(counted)
     for number in numbers():
         for backbone, steps in networks(number):
             found[backbone, number.dataset, steps].append(number)
     return [line(*key, found, counted) for key in sorted(found)]
-
-
-def network(backbone: str, dataset: str) -> tuple[dict, int, list, str]:
-    """What measuring/structure.py counts: the paper-size network, classes, shape, form. UserError: no such network or data set."""
-    entry, _ = catalogue.dataset(dataset)
-    found = catalogue.backbone(backbone)
-    layout = found.layout(entry["layout"])
-    file = found.family.path.relative_to(catalogue.ROOT).as_posix()
-    specification = {"name": backbone, "file": file, "size": found.size, "layout": layout, "neuron": found.family.tables["NEURON"]}
-    return specification | {"twin": False}, entry["classes"], entry["image"], "events" if entry["layout"] == "dvs" else "images"
 
 
 def networks(number: Number):
@@ -65,7 +63,7 @@ def networks(number: Number):
 
 
 def time_steps(number: Number, backbone: str) -> int | None:
-    """Steps as printed, or as the paper's recipes read them; 1 for an ANN.
+    """Steps as printed, or as the recipes read them; 1 for an ANN.
 
     None where nothing tells, and for a pair such as 4(8), whose parts have numbers of their own.
     """
@@ -75,16 +73,17 @@ def time_steps(number: Number, backbone: str) -> int | None:
         return None
     if is_ann(backbone):
         return 1
-    rules = recipes.rules(number.paper) if recipes.exist(number.paper) else []
-    about = {"dataset": number.dataset, "method": number.cell.split(":")[0], "backbone": backbone, "table": number.name}
-    read = [rule["set"]["time_steps"][0] for rule in rules if "time_steps" in rule["set"] and recipes.matches(rule, about)]
-    return read[-1] if read else None
+    try:
+        cell = cells.cell_of(number)
+    except cells.Lacking:
+        return None
+    return cell.time_steps if cell else None
 
 
 def is_ann(backbone: str) -> bool:
     """True for a backbone without neurons, also for a name that has no file but says so."""
     try:
-        return not catalogue.backbone(backbone).family.tables["NEURON"]
+        return kinds.backbone(backbone).ann
     except UserError:
         return backbone.startswith("ann-")
 
@@ -130,14 +129,19 @@ def counts(counted: dict, steps: int, sizes: dict, operations: dict) -> tuple[di
         return columns, checks  # converted: the operations are those of the conversion's neurons
     columns |= {"ops_syops_G": rounded(steps * counted["syops_ops"] / 1e9), "macs_syops_M": rounded(steps * counted["syops_macs"] / 1e6)}
     for text, number in operations["ops_G"].items():
-        if number.paper in SYOPS_PAPERS:
+        if syops(number):
             checks.append((text, steps * counted["syops_ops"] / 1e9))
         elif counted["ann"]:
             checks.append((text, per_step / 1e9))
         else:
             columns["implied_rate_pct"] = rounded(100 * number.number / (steps * per_step / 1e9))
-    checks += [(text, steps * counted["syops_macs"] / 1e6) for text, number in operations["macs_M"].items() if number.paper in SYOPS_PAPERS]
+    checks += [(text, steps * counted["syops_macs"] / 1e6) for text, number in operations["macs_M"].items() if syops(number)]
     return columns, checks
+
+
+def syops(number: Number) -> bool:
+    """True if the paper counts this number as syops-counter does, by its layers alone."""
+    return sheet(number.paper).get("conventions", {}).get(number.metric) == "syops"
 
 
 def judge(backbone: str, dataset: str, checks: list[tuple[str, float]]) -> tuple[str, list[str]]:
@@ -185,7 +189,7 @@ def known_parameters() -> list[dict]:
 
 def known(backbone: str, dataset: str) -> dict:
     """The line of parameters.csv for a backbone on a data set; empty if there is none."""
-    entry, _ = catalogue.dataset(dataset)
+    entry, _ = kinds.dataset(dataset)
     key = (backbone, entry["layout"], str(entry["classes"]))
     return next((line for line in known_parameters() if (line["backbone"], line["layout"], line["classes"]) == key), {})
 

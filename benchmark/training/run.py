@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -147,7 +146,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "accuracy_up_to": counted.up_to,
         "accuracy_counted": counted.mean,
         "parameters": count_parameters(training.student),
-        "layers": [asdict(record) for record in records],
+        "layers": [record.to_dict() for record in records],
         "checks": checks.check(training.student, images.narrow(axis, 0, min(CHECKED, images.shape[axis]))),
     }
 

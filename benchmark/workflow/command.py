@@ -203,7 +203,7 @@ def network(arguments) -> int | None:
     from benchmark.runs import structures
 
     described, data = structures.described(arguments.backbone, arguments.dataset)
-    write_json(arguments.out, counting.structure(described, data["classes"], data["shape"]))
+    write_json(arguments.out, counting.structure(described, data["classes"], data["shape"], data["form"]))
 
 
 def every_pin(arguments) -> None:

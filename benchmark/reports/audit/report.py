@@ -67,7 +67,9 @@ class Fact:
     def sentence(self) -> str:
         """That of the first finding, and in short what else shows it."""
         first, *others = self.findings
-        likewise = [f"Table {item.table}, row {item.row}: {item.printed} for {item.expected}" for item in others if item.check == first.check]
+        likewise = [
+            f"Table {item.table}, row {item.row}: {item.printed} for {item.expected}" for item in others if item.check == first.check
+        ]
         parts = [first.sentence]
         if first.check == "claim":
             parts += [item.sentence.partition("the text says ")[2].capitalize() for item in others if item.check == "claim"]
