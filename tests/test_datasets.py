@@ -3,17 +3,22 @@
 import hashlib
 import os
 import pickle
+from functools import cache
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 import torch
 import torchvision.datasets
 
 from benchmark import datasets
-from benchmark.datasets import cifar, digits
+from benchmark.datasets import cifar, digits, imagenet
 from benchmark.pins import kinds as catalogue
 from benchmark.shared.errors import UserError
+from benchmark.training.batches import Batches, load
+from benchmark.training.forms import FORMS
+from benchmark.training.forms._base import seed_everything
 from benchmark.workflow.command import main
 
 CHECKSUMS = {
@@ -32,21 +37,143 @@ def one_line(error) -> str:
     return text
 
 
+# ---- contracts, for every file in benchmark/datasets by its being there
+
+FOLDER = catalogue.FOLDERS["data set"]
+FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
+NAMES = [(path, name) for path in FILES for name in catalogue.declared(path).tables["DATASETS"]]
+HERE = Path(os.environ.get("SPIKELEDGER_DATA", helpers.ROOT / "data"))
+
+each = pytest.mark.parametrize(("path", "name"), NAMES, ids=[name for _, name in NAMES])
+
+
+def entry_of(path, name):
+    """A specification's `data`."""
+    return {"name": name, "file": f"benchmark/datasets/{path.name}", **catalogue.declared(path).tables["DATASETS"][name]}
+
+
+@cache
+def loaded(path, name):
+    """The data set, skipped where it is a real one whose files are not here."""
+    try:
+        return load(entry_of(path, name), HERE)
+    except UserError as error:
+        if entry_of(path, name)["stand_in"]:
+            raise
+        pytest.skip(str(error))
+
+
+def splits_of(path, name):
+    data, entry = loaded(path, name), entry_of(path, name)
+    if entry["form"] == "folder":
+        pytest.skip("pictures in a folder are not read here")
+    return data, entry, {"train": data.train, "test": data.test}
+
+
+@each
+def test_a_data_set_is_declared_whole(path, name):
+    entry = entry_of(path, name)
+    assert entry["form"] in FORMS and isinstance(entry["stand_in"], bool)
+    assert all(isinstance(entry[key], int) and entry[key] > 0 for key in ("classes", "train", "test"))
+    assert len(entry["shape"]) == 3 and all(isinstance(side, int) and side > 0 for side in entry["shape"])
+    assert any(entry["layout"] in catalogue.declared(family).tables["LAYOUTS"] for family in catalogue.files("backbone").values())
+    assert len(catalogue.declared(path).doc) > 100
+
+
+@each
+def test_a_data_set_is_as_declared(path, name):
+    _, entry, splits = splits_of(path, name)
+    for split, found in splits.items():
+        steps = found.images.shape[1:-3]
+        assert found.images.shape == (entry[split], *steps, *entry["shape"]) and len(steps) == (entry["form"] == "events")
+        assert found.images.dtype in ((torch.uint8,) if entry["form"] == "images" else (torch.uint8, torch.float16, torch.float32))
+        assert found.labels.dtype == torch.int64 and found.labels.shape == (entry[split],)
+        assert found.labels.min() >= 0 and found.labels.max() < entry["classes"]
+    assert len(splits["train"].labels.unique()) == entry["classes"]
+
+
+@each
+def test_a_data_set_is_the_same_every_time_and_its_checksum_that_of_its_bytes(path, name):
+    data, entry, splits = splits_of(path, name)
+    seed_everything(1, 2, 3)  # nobody else's random numbers
+    again = load(entry, HERE)
+    assert data.checksum == again.checksum == datasets.checksum(again.train, again.test)
+    changed = datasets.Images(data.test.images, data.test.labels.flip(0))
+    assert datasets.checksum(data.train, changed) != data.checksum != datasets.checksum(data.test, data.train)
+    for split, found in splits.items():
+        assert torch.equal(found.images, getattr(again, split).images) and torch.equal(found.labels, getattr(again, split).labels)
+
+
+@each
+def test_no_test_image_is_a_training_image(path, name):
+    _, entry, splits = splits_of(path, name)
+    if not entry["stand_in"]:
+        pytest.skip("a real data set is as it is")
+    train, test = ({image.numpy().tobytes() for image in found.images.contiguous()} for found in splits.values())
+    assert not train & test
+
+
+@each
+def test_a_data_set_gives_batches_as_its_form_says(path, name):
+    data, entry, _ = splits_of(path, name)
+    steps = data.train.images.shape[1] if entry["form"] == "events" else 3
+    batches = Batches(data, {**helpers.RECIPE, "batch_size": 8}, entry, steps, torch.device("cpu"), 0)
+    images, targets, _ = next(batches.train(0))
+    assert images.shape == ((steps, 8) if entry["form"] == "events" else (8,)) + tuple(entry["shape"]) and images.dtype == torch.float32
+    assert targets.shape == (8, entry["classes"]) and batches.form.axis == (entry["form"] == "events")
+    if entry["form"] == "images":
+        values = data.train.images.float() / 255
+        assert torch.allclose(values.mean((0, 2, 3)), torch.tensor(data.mean), atol=3e-4)
+        assert torch.allclose(values.transpose(0, 1).flatten(1).std(1), torch.tensor(data.std), atol=3e-4)
+    else:
+        assert (data.mean, data.std) == ((), ())
+
+
+def test_tables_are_offered_every_file_but_those_with_an_underscore():
+    assert set(catalogue.datasets()) == {name for path, name in NAMES if not path.stem.startswith("_")}
+    assert "bars" not in catalogue.datasets() and ("bars" in dict(zip([n for _, n in NAMES], NAMES, strict=True)))
+
+
+def test_a_stand_in_never_has_a_real_name():
+    names = {name: entry_of(path, name)["stand_in"] for path, name in NAMES}
+    assert {name for name, stand_in in names.items() if not stand_in} >= REAL and set(STAND_INS) <= {n for n, s in names.items() if s}
+    assert len(names) == len(NAMES), "one name, one data set"
+    assert not any(real.lower() in name.lower() for name, stand_in in names.items() if stand_in for real in REAL)
+
+
+def test_the_template_of_a_folder(tmp_path):
+    from PIL import Image
+
+    entry = helpers.data("bar-files")
+    with pytest.raises(
+        UserError, match=f"bar-files is not in {tmp_path}/bar-files: put its pictures into {tmp_path}/bar-files/train/<class>/"
+    ):
+        load(entry, tmp_path)
+    bars = load(helpers.data(), tmp_path)
+    for split, images in (("train", bars.train), ("val", bars.test)):
+        for index, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+            place = tmp_path / "bar-files" / split / str(int(label))
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")
+    spec = helpers.specification(data=entry, network=helpers.network("ann-resnet"), time_steps=1, recipe={"epochs": 1, "crop": [0.5, 1.0]})
+    metrics = helpers.run(spec, tmp_path / "runs" / "x" / "seed0", data_root=tmp_path)
+    assert metrics["images"] == {"train": 64, "test": 32} and metrics["data_checksum"] == datasets.listing(tmp_path / "bar-files")
+
+
+# ---- the stand-ins of digits
+
+
 @pytest.mark.parametrize("name", STAND_INS)
 def test_a_stand_in_is_the_same_on_every_machine(name):
-    assert datasets.load(name, Path()).checksum == CHECKSUMS[name]
+    assert loaded(FOLDER / "digits.py", name).checksum == CHECKSUMS[name]
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_a_stand_in_is_as_declared(name):
-    entry, data = digits.DATASETS[name], datasets.load(name, Path())
-    for split, count in ((data.train, entry["train"]), (data.test, entry["test"])):
-        assert split.images.shape == (count, *entry["image"]) and split.images.dtype == torch.uint8
-        counts = torch.bincount(split.labels, minlength=entry["classes"])
-        assert len(counts) == entry["classes"] and counts.max() - counts.min() <= 1
-    values = data.train.images.float() / 255
-    assert torch.allclose(values.mean((0, 2, 3)), torch.tensor(data.mean), atol=1e-4)
-    assert torch.allclose(values.transpose(0, 1).flatten(1).std(1), torch.tensor(data.std), atol=1e-4)
+def test_classes_of_a_stand_in_are_balanced(name):
+    data = loaded(FOLDER / "digits.py", name)
+    for split in (data.train, data.test):
+        counts = torch.bincount(split.labels, minlength=digits.DATASETS[name]["classes"])
+        assert counts.max() - counts.min() <= 1
 
 
 @pytest.mark.parametrize("name", STAND_INS)
@@ -69,18 +196,13 @@ def test_a_composed_number_shows_its_digits():
         assert all(shade < other for digit, shade in shown for higher, other in shown if digit < higher)
 
 
-def test_a_stand_in_never_has_a_real_name():
-    declared = {name: file.tables["DATASETS"][name] for name, file in catalogue.datasets().items()}
-    real = {name for name, entry in declared.items() if not entry["stand_in"]}
-    assert real >= REAL
-    assert {name for name, entry in declared.items() if entry["stand_in"]} == set(STAND_INS)
-    assert not any(other.lower() in name.lower() for name in STAND_INS for other in real)
-
-
 def test_an_unknown_data_set_is_named_with_its_neighbours():
     with pytest.raises(UserError) as error:
-        datasets.load("CIFAR-10", Path())
+        catalogue.dataset("CIFAR-10")
     assert "unknown data set 'CIFAR-10'" in one_line(error) and "CIFAR10" in one_line(error)
+
+
+# ---- real ones
 
 
 @pytest.fixture
@@ -106,16 +228,23 @@ def small_cifar(tmp_path, monkeypatch):
 
 
 def test_cifar_is_read_as_it_lies_in_the_files(small_cifar):
-    data = datasets.load("CIFAR10", small_cifar)
+    data = cifar.load("CIFAR10", small_cifar)
     assert data.train.images.shape == (100, 3, 32, 32) and data.train.images.dtype == torch.uint8 and len(data.test) == 20
     stored = pickle.loads((small_cifar / "cifar10/cifar-10-batches-py/test_batch").read_bytes())
     assert np.array_equal(data.test.images.flatten(1).numpy(), stored["data"]) and data.test.labels.tolist() == stored["labels"]
-    assert (data.mean, data.std) == cifar.STATISTICS["CIFAR10"] and not data.streams
+    assert (data.mean, data.std) == cifar.STATISTICS["CIFAR10"]
     assert data.checksum == datasets.checksum(data.train, data.test)
 
 
+def test_statistics_are_the_official_configurations():
+    """Typed from them, not read: a changed digit here or there has to be meant."""
+    assert cifar.STATISTICS["CIFAR10"] == ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616))
+    assert cifar.STATISTICS["CIFAR100"] == ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+    assert imagenet.STATISTICS == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 def test_cifar_may_lie_in_the_root_itself(small_cifar):
-    assert datasets.load("CIFAR10", small_cifar / "cifar10").checksum == datasets.load("CIFAR10", small_cifar).checksum
+    assert cifar.load("CIFAR10", small_cifar / "cifar10").checksum == cifar.load("CIFAR10", small_cifar).checksum
 
 
 def test_missing_cifar_names_files_folder_and_command(tmp_path, small_cifar):
@@ -123,7 +252,7 @@ def test_missing_cifar_names_files_folder_and_command(tmp_path, small_cifar):
         if name == "CIFAR10":
             (small_cifar / "cifar10/cifar-10-batches-py" / file).unlink()
         with pytest.raises(UserError) as error:
-            datasets.load(name, tmp_path)
+            cifar.load(name, tmp_path)
         text = one_line(error)
         assert file in text and str(tmp_path / name.lower()) in text
         assert f"python -m benchmark download {name} --data-root {tmp_path}" in text
@@ -136,20 +265,20 @@ def test_a_damaged_cifar_file_is_named_with_both_checksums(small_cifar):
     content[1000] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        datasets.load("CIFAR10", small_cifar)
+        cifar.load("CIFAR10", small_cifar)
     found = hashlib.md5(content).hexdigest()
     assert str(path) in one_line(error) and found in one_line(error) and official in one_line(error) and found != official
 
 
 def test_missing_imagenet_says_what_to_put_where(tmp_path):
     with pytest.raises(UserError) as error:
-        datasets.load("ImageNet", tmp_path)
+        imagenet.load("ImageNet", tmp_path)
     assert str(tmp_path / "imagenet") in one_line(error) and "train/ has 0 class folders, 1000 are needed" in one_line(error)
     for index in range(1000):
         (tmp_path / "imagenet/train" / f"n{index:08d}").mkdir(parents=True)
     (tmp_path / "imagenet/val/n00000000").mkdir(parents=True)
     with pytest.raises(UserError, match="val/ has 1 class folders"):
-        datasets.load("ImageNet", tmp_path)
+        imagenet.load("ImageNet", tmp_path)
 
 
 def test_imagenet_validation_folders_must_be_those_of_training(tmp_path):
@@ -158,23 +287,21 @@ def test_imagenet_validation_folders_must_be_those_of_training(tmp_path):
         (tmp_path / "imagenet/train" / f"n{index:08d}").mkdir(parents=True)
         (tmp_path / "imagenet/val" / f"n{index + 1:08d}").mkdir(parents=True)
     with pytest.raises(UserError, match="n00000000"):
-        datasets.load("ImageNet", tmp_path)
+        imagenet.load("ImageNet", tmp_path)
 
 
 def test_imagenets_checksum_follows_names_and_sizes(tmp_path, monkeypatch):
-    from benchmark.datasets import imagenet
-
     monkeypatch.setitem(imagenet.DATASETS, "ImageNet", {**imagenet.DATASETS["ImageNet"], "classes": 1})
     for split in ("train", "val"):
         (tmp_path / "imagenet" / split / "n01").mkdir(parents=True)
     image = tmp_path / "imagenet/train/n01/a.JPEG"
     image.write_bytes(b"12")
-    data = datasets.load("ImageNet", tmp_path)
-    assert data.streams and data.test == tmp_path / "imagenet/val"
+    data = imagenet.load("ImageNet", tmp_path)
+    assert data.test == tmp_path / "imagenet/val"
     image.write_bytes(b"34")
-    assert datasets.load("ImageNet", tmp_path).checksum == data.checksum
+    assert imagenet.load("ImageNet", tmp_path).checksum == data.checksum
     image.write_bytes(b"123")
-    assert datasets.load("ImageNet", tmp_path).checksum != data.checksum
+    assert imagenet.load("ImageNet", tmp_path).checksum != data.checksum
 
 
 def test_what_cannot_be_downloaded_is_said(capsys):
@@ -187,7 +314,7 @@ def test_what_cannot_be_downloaded_is_said(capsys):
 @pytest.mark.parametrize(("name", "classes"), [("CIFAR10", 10), ("CIFAR100", 100)])
 @pytest.mark.skipif("SPIKELEDGER_DATA" not in os.environ, reason="needs the real data: set SPIKELEDGER_DATA to the folder of both CIFARs")
 def test_the_real_cifars(name, classes):
-    data = datasets.load(name, Path(os.environ["SPIKELEDGER_DATA"]))
+    data = cifar.load(name, Path(os.environ["SPIKELEDGER_DATA"]))
     assert len(data.train) == 50000 and torch.bincount(data.train.labels).tolist() == [50000 // classes] * classes
     assert len(data.test) == 10000 and torch.bincount(data.test.labels).tolist() == [10000 // classes] * classes
     values = data.train.images.transpose(0, 1).flatten(1).double() / 255

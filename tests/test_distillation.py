@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import helpers
 import pytest
 import torch
 from torch import nn
@@ -11,14 +12,15 @@ from torch.nn import functional
 from benchmark.backbones import ann_resnet, idsnn_resnet, resnet
 from benchmark.method import Outputs, distance, divergence, entropy, label_loss, log_probabilities, stage_ends
 from benchmark.networks import build as network
-from benchmark.neurons import maker
 from benchmark.pins import cells, published
+from benchmark.pins import kinds as catalogue
 from benchmark.pins.cells import Cell
 from benchmark.pins.settings import settings
 from benchmark.runs import lines as ledger
 from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.optimiser import optimiser, schedule
+from benchmark.training.outputs import Tapped
 from methods.bkdsnn import BKDSNN
 from methods.idsnn import IDSNN
 from methods.kdsnn import KDSNN
@@ -261,10 +263,12 @@ def test_lasnn_averages_the_larger_map_and_takes_tokens_where_there_is_no_map():
 
 
 def test_attention_by_hand():
-    # two channels (1, 0) and (2, 0) at two places: squares sum to (5, 0), of length 1: (1, 0); the teacher's (0, 3) gives (0, 1)
-    ours, theirs = torch.tensor([[[[1.0, 0.0]], [[2.0, 0.0]]]]), torch.tensor([[[[0.0, 3.0]]]])
-    assert attention(ours).tolist() == [[1.0, 0.0]]
-    assert float(LaSNN(features="attention").compare(ours, theirs)) == pytest.approx(2.0)
+    # two channels (1, 4) and (3, 3) at two places: squares sum to (10, 25), of length sqrt(725); the teacher's (0, 3) gives (0, 1)
+    ours, theirs = torch.tensor([[[[1.0, 4.0]], [[3.0, 3.0]]]]), torch.tensor([[[[0.0, 3.0]]]])
+    length = math.sqrt(725)
+    assert attention(ours)[0].tolist() == pytest.approx([10 / length, 25 / length])
+    wanted = (10 / length) ** 2 + (25 / length - 1) ** 2
+    assert float(LaSNN(features="attention").compare(ours, theirs)) == pytest.approx(wanted)
 
 
 def test_bkdsnn_without_blur_is_what_the_loops_say():
@@ -315,7 +319,9 @@ R34 = {"stem": 4, "widths": [4, 8, 12, 16], "depths": [3, 4, 6, 3], "hidden": 0}
 def build(family, size, seed):
     """A network whose every value, statistics and counters included, differs from other seeds'."""
     torch.manual_seed(seed)
-    model = family.build(size, family.LAYOUTS["cifar"], family.NEURON and maker(family.NEURON), CLASSES, (3, 8, 8), STEPS)
+    neuron = {"name": "lif", **family.NEURON} if family.NEURON else {}
+    described = {"file": family.__name__.replace(".", "/") + ".py", "size": size, "layout": family.LAYOUTS["cifar"], "neuron": neuron}
+    model = network.build(described, CLASSES, [3, 8, 8], STEPS)
     for value in (value for value in model.state_dict().values() if value.dim() < 2):
         value.copy_(torch.rand(value.shape) + 0.5 if value.is_floating_point() else torch.tensor(seed))
     return model
@@ -336,7 +342,7 @@ def test_the_student_learns_and_the_teacher_does_not(name):
     teacher.requires_grad_()  # even if it could
     parts = method.parts(student, teacher)
     images = torch.rand(BATCH, 3, 8, 8)
-    answers = [network.Tapped(module, method.taps)(images) for module in (student, teacher)]
+    answers = [Tapped(module, method.sees)(images) for module in (student, teacher)]
     sum(method.loss(*answers, TARGET.float(), parts).values()).backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in student.parameters())
     assert sum(bool(parameter.grad.any()) for parameter in student.parameters()) > 40
@@ -361,13 +367,18 @@ def same(ours, theirs):
     )
 
 
+def start(method, student, teacher):
+    """The student as it starts, changed where it is."""
+    assert method.start(student, {"teacher": teacher}, iter(())) is student
+
+
 FIRST_TWO = [0, 1, 3, 4, 7, 8, 13, 14]  # of R-34's stages of 3, 4, 6 and 3 blocks
 
 
 @pytest.mark.parametrize("students", [idsnn_resnet, resnet], ids=["idsnn-resnet", "resnet"])
 def test_r18_starts_from_the_first_two_blocks_of_each_stage_of_r34(students):
     (student, teacher), (fresh, _) = networks(students=students), networks(students=students)
-    IDSNN().initialise(student, teacher)
+    start(IDSNN(), student, teacher)
     assert same(convolutions(student.stem)[0], convolutions(teacher.stem)[0])
     for block, source, untouched in zip(student.blocks, (teacher.blocks[k] for k in FIRST_TWO), fresh.blocks, strict=True):
         ours, shortcut = convolutions(block)
@@ -380,21 +391,21 @@ def test_r18_starts_from_the_first_two_blocks_of_each_stage_of_r34(students):
 
 def test_shortcuts_are_copied_if_wanted():
     student, teacher = networks()
-    IDSNN(shortcuts=1).initialise(student, teacher)
+    start(IDSNN(shortcuts=1), student, teacher)
     shortcuts = [convolutions(student.blocks[j])[1] for j in (2, 4, 6)]
     assert all(shortcuts) and all(same(ours, convolutions(teacher.blocks[k])[1]) for ours, k in zip(shortcuts, (3, 7, 13), strict=True))
 
 
 def test_a_deeper_student_repeats_the_last_block():
     student, teacher = networks(R34, R18)
-    IDSNN().initialise(student, teacher)
+    start(IDSNN(), student, teacher)
     assert [same(convolutions(student.blocks[j])[0], convolutions(teacher.blocks[1])[0]) for j in (1, 2)] == [True, True]
 
 
 @pytest.mark.parametrize(("widths", "order"), [([6, 8, 12, 16], [0, 1, 2, 3, 0, 1]), ([3, 8, 12, 16], [0, 1, 2])])
 def test_channels_are_looped_or_cut_off(widths, order):
     student, teacher = networks({**R18, "stem": widths[0], "widths": widths})
-    IDSNN().initialise(student, teacher)
+    start(IDSNN(), student, teacher)
     ((ours, norm), *_), ((theirs, source), *_) = (convolutions(model.blocks[0])[0] for model in (student, teacher))
     for i, out in enumerate(order):
         for j, in_ in enumerate(order):
@@ -406,15 +417,35 @@ def test_channels_are_looped_or_cut_off(widths, order):
 def test_init_0_and_the_other_methods_leave_the_student_random():
     for method in (IDSNN(init=0), TSER(), KDSNN()):
         (student, teacher), (fresh, _) = networks(), networks()
-        method.initialise(student, teacher)
+        start(method, student, teacher)
         assert all(torch.equal(a, b) for a, b in zip(student.state_dict().values(), fresh.state_dict().values(), strict=True))
 
 
-def test_what_cannot_be_copied_is_said_in_one_line():
-    with pytest.raises(UserError, match="the student has 4 stages and the teacher 3"):
-        IDSNN().initialise(*networks(teachers={**R34, "widths": [4, 8, 12], "depths": [3, 4, 6]}))
-    with pytest.raises(UserError, match="must be ResNets"):
-        IDSNN().initialise(networks()[0], nn.Linear(1, 1))
+def backbone(name, ann=False, **size):
+    return SimpleNamespace(name=name, family=name, size=size, ann=ann)
+
+
+def test_what_cannot_be_copied_does_not_fit_and_says_so():
+    fits = catalogue.fits_of(catalogue.FOLDERS["method"] / "idsnn.py")
+    three = backbone("ann-resnet-19", widths=[4, 8, 12], depths=[3, 3, 2])
+    assert fits(backbone("r18", **R18), backbone("r34", **R34)) == fits(backbone("r34", **R34), backbone("r18", **R18)) == ""
+    assert fits(backbone("r18", **R18), teacher=three) == "idsnn copies stage by stage, and r18 has 4 stages, ann-resnet-19 3"
+    for other in (backbone("vit-l-32", depth=24, dim=8), backbone("r50", bottleneck=True, **R34), backbone("vgg", widths=[1], pools=[1])):
+        wanted = f"idsnn copies residual blocks of two 3x3 convolutions, and {other.name} has none"
+        assert fits(other, backbone("r34", **R34)) == fits(backbone("r18", **R18), other) == wanted
+
+
+def test_ldd_takes_no_teacher_with_time_steps():
+    fits = catalogue.fits_of(catalogue.FOLDERS["method"] / "ldd.py")
+    assert fits(backbone("spikformer-4-384"), backbone("vit-l-32", ann=True)) == ""
+    assert "spikformer-8-768 has time steps" in fits(backbone("spikformer-4-384"), backbone("spikformer-8-768"))
+
+
+def test_a_file_without_fits_has_none_and_one_is_compiled_alone(tmp_path):
+    assert catalogue.fits_of(catalogue.FOLDERS["method"] / "tser.py") is None
+    (tmp_path / "new.py").write_text("import nothing_there\nLIMIT = 1\ndef fits(student, teacher):\n    return str(LIMIT)\n")
+    with pytest.raises(NameError):
+        catalogue.fits_of(tmp_path / "new.py")(None, None)
 
 
 # ---- recipes, options, mistakes
@@ -473,9 +504,11 @@ def test_every_row_that_the_papers_ran_has_a_run(scale):
 
 
 def test_milestones_are_torchs():
-    spec = cells.resolve(idsnn_cell(), PAPER).spec["recipe"]
-    optimizer = optimiser(spec, nn.Linear(1, 1))
-    timms = schedule(spec, optimizer)
+    """IDSNN's recipe: SGD at 0.05, a tenth of it after 60, 120 and 160 epochs."""
+    chosen = {**helpers.RECIPE, "optimizer": "momentum", "lr": 0.05, "momentum": 0.9, "schedule": "multistep", "decay_rate": 0.1}
+    chosen |= {"milestones": [60, 120, 160], "epochs": 200}
+    optimizer = optimiser(chosen, nn.Linear(1, 1))
+    timms = schedule(chosen, optimizer)
     rates = {}
     for epoch in range(200):
         timms.step(epoch)

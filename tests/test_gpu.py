@@ -2,13 +2,10 @@
 
 import pytest
 import torch
-from spikingjelly.activation_based import functional
+from helpers import data, network, run, specification
 
-from benchmark.backbones import spikformer
+from benchmark.networks import build as networks
 from benchmark.neurons import maker
-from benchmark.pins import cells, published
-from benchmark.pins.settings import settings
-from benchmark.training.run import run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -19,7 +16,7 @@ def test_the_neuron_is_the_same_on_both_devices():
     answers = []
     for device in ("cpu", "cuda"):
         x = current.to(device).requires_grad_()
-        spikes = maker(spikformer.NEURON)()(x)
+        spikes = maker(network("spikformer")["neuron"])()(x)
         (spikes * weight.to(device)).sum().backward()
         answers.append((spikes.detach().cpu(), x.grad.cpu()))
     assert torch.equal(answers[0][0], answers[1][0])
@@ -27,22 +24,22 @@ def test_the_neuron_is_the_same_on_both_devices():
 
 
 def test_a_static_image_is_expanded_over_time_on_the_gpu():
-    size = {**spikformer.SIZES["4-384"], "depth": 1, "dim": 48}
-    model = spikformer.build(size, spikformer.LAYOUTS["cifar"], maker(spikformer.NEURON), 10, (3, 16, 16), 4).cuda().eval()
+    model = networks.build(network("spikformer", dim=48, heads=12), 10, [3, 16, 16], 4).cuda().eval()
     images = torch.rand(2, 3, 16, 16, device="cuda")
     still = model(images)
-    functional.reset_net(model)
+    networks.reset(model)
     moving = model(images.expand(4, -1, -1, -1, -1))
     assert torch.allclose(still, moving, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_run_on_the_gpu(tmp_path, precision):
-    chosen = settings(
-        {"recipe": {"epochs": 2, "precision": precision, "randaugment": "rand-m9-n1-mstd0.4-inc1", "erasing": 0.25, "mixup": 0.5}}
-    )
-    resolved = cells.resolve(cells.cell_of(published.read("table1_ldd")[0]), chosen)
-    metrics = run(resolved.spec, 0, tmp_path, {}, tmp_path, "cuda", 2)
-    assert metrics["hardware"]["gpu"]
-    assert metrics["epochs"] == 2
-    assert metrics["checks"]["failed"] == []
+    recipe = {"precision": precision, "randaugment": "rand-m9-n1-mstd0.4-inc1", "erasing": 0.25, "mixup": 0.5}
+    metrics = run(specification(network=network("spikformer"), data=data("digits", "digits"), recipe=recipe), tmp_path, on="cuda")
+    assert metrics["trained"][0]["hardware"]["gpu"] and metrics["measured"]["hardware"]["gpu"]
+    assert metrics["epochs"] == 2 and metrics["checks"]["failed"] == []
+
+
+def test_a_run_on_events_on_the_gpu(tmp_path):
+    spec = specification(data=data("moving-bars"), network=network("spikformer-dvs"), time_steps=4, recipe={"batch_size": 8, "shift": 2})
+    assert run(spec, tmp_path, on="cuda")["images"] == {"train": 64, "test": 32}

@@ -2,20 +2,24 @@
 
 import ast
 import importlib
+import inspect
 import math
 import re
 from types import SimpleNamespace
 
+import helpers
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from benchmark.method import Method, Outputs, cross_entropy
+from benchmark.networks import build as networks
 from benchmark.pins import kinds as catalogue
 from benchmark.pins.cells import Cell, parameters
 from benchmark.pins.published import DATASETS
 from benchmark.shared.errors import UserError
+from benchmark.training.outputs import Tapped
 from methods.direct import Direct
 from methods.ldd import LDD, Pooled, TemporalLayer
 
@@ -23,6 +27,8 @@ STEPS, BATCH, CLASSES = 3, 5, 4
 STUDENT = SimpleNamespace(widths=[6, 6, 8, 8], steps=STEPS)
 TEACHER = SimpleNamespace(widths=[10] * 8, steps=1)
 FILES = sorted(path for path in catalogue.FOLDERS["method"].glob("*.py") if path.name != "__init__.py")
+
+TABLES = ("params", "params_for", "choices", "ranges", "needs", "sees", "recipe", "neuron")
 
 each_file = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 
@@ -52,12 +58,12 @@ def outputs(network, steps, seed):
 def one_batch(method):
     """(student, teacher, target, parts) as the loop hands them to a method's loss."""
     student = outputs(STUDENT, STEPS, seed=0)
-    teacher = outputs(TEACHER, 1, seed=1) if method.needs_teacher else None
-    if not method.taps:
+    teacher = outputs(TEACHER, 1, seed=1) if "teacher" in method.needs else None
+    if "blocks" not in method.sees:
         for each in filter(None, (student, teacher)):
             each.features, each.tokens = [], []
     torch.manual_seed(2)
-    parts = method.parts(STUDENT, TEACHER if method.needs_teacher else None)
+    parts = method.parts(STUDENT, TEACHER if "teacher" in method.needs else None)
     return student, teacher, functional.one_hot(torch.arange(BATCH) % CLASSES, CLASSES).float(), parts
 
 
@@ -79,8 +85,108 @@ def test_docstring_names_paper_equations_numbers_and_command(path):
 @each_file
 def test_declared_without_importing_what_the_class_says(path):
     found, method = tables(path), class_of(path)
-    for name in ("params", "params_for", "choices", "ranges", "taps", "needs_teacher"):
-        assert found.get(name, getattr(Method, name, {})) == getattr(method, name, {}), name
+    for name in TABLES:
+        assert found.get(name, getattr(Method, name)) == getattr(method, name) and type(getattr(method, name)) is type(
+            getattr(Method, name)
+        )
+
+
+@each_file
+def test_nothing_is_replaced_but_what_the_contract_names(path):
+    """A helper of a method's own has a name that the contract does not use; a table that nobody reads is a misspelt one."""
+    method = class_of(path)
+    assert method.__bases__ == (Method,)
+    own = {name: value for name, value in vars(method).items() if name not in ("__module__", "__doc__", "__qualname__", "__firstlineno__")}
+    own = {name: value for name, value in own.items() if name not in ("__static_attributes__", "__annotations__")}
+    assert not [name for name in own if name.startswith("_")]
+    assert {name for name, value in own.items() if not inspect.isfunction(value)} <= set(TABLES)
+    for name in ("start", "parts", "loss"):
+        given, asked = (inspect.signature(getattr(each, name)).parameters for each in (method, Method))
+        assert list(given) == list(asked), name
+
+
+def test_the_contract_is_these_names():
+    """What `Method` has beside them would be open to be replaced."""
+    assert {name for name in vars(Method) if not name.startswith("__")} == {*TABLES, "start", "parts", "loss"}
+
+
+@each_file
+def test_what_a_method_needs_and_sees_exists(path):
+    method = class_of(path)
+    assert set(method.needs) <= {"teacher", "ann", "encoder", "start"} and set(method.sees) <= {"blocks", "images"}
+    for need in method.needs.values():
+        assert (
+            set(need) <= {"method", "backbone"} and need["method"] in catalogue.files("method") and need.get("backbone", "same") == "same"
+        )
+    assert method.recipe and all(isinstance(group, str) for group in method.recipe)
+
+
+# What `fits` is asked about: by name, and with the tiny twins' sizes in place of the paper's.
+BACKBONES = [
+    SimpleNamespace(name=name, family=name.rpartition(f"-{found.size_name}")[0], size=size, ann=not found.family.tables["NEURON"])
+    for name in catalogue.backbones() for found in [catalogue.backbone(name)] for size in (found.size, found.twin)
+]  # fmt: skip
+
+
+@each_file
+def test_fits_is_plain_python_that_answers_for_every_pair(path):
+    fits = catalogue.fits_of(path)
+    if fits is None:
+        assert "def fits" not in path.read_text(encoding="utf-8")
+        return
+    tree = next(node for node in ast.parse(path.read_text(encoding="utf-8")).body if getattr(node, "name", "") == "fits")
+    assert not [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    roles = list(class_of(path).needs)
+    assert list(inspect.signature(fits).parameters) == ["student", *roles] and set(fits.__globals__) == {"__builtins__", "fits"}
+    answers = {fits(student, **dict.fromkeys(roles, above)) for student in BACKBONES for above in BACKBONES}
+    assert all(isinstance(answer, str) and "\n" not in answer for answer in answers)
+    assert "" in answers and len(answers) > 1, "it refuses all, or could be left out"
+
+
+PAIRS = [("resnet", "ann-resnet"), ("spikformer", "vit")]
+
+
+def live(name, steps, seed):
+    """A tiny network of `helpers` whose neurons fire: normalisations of other values than a fresh one's."""
+    torch.manual_seed(seed)
+    model = networks.build(helpers.network(name), CLASSES, [3, 16, 16], steps)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 1.0, 2.0)
+            nn.init.uniform_(module.bias, 0.0, 0.5)
+    return model
+
+
+def described(name):
+    network = helpers.network(name)
+    return SimpleNamespace(name=name, family=network["file"], size=network["size"], ann=not network["neuron"])
+
+
+@each_file
+@pytest.mark.parametrize("names", PAIRS, ids="-".join)
+def test_a_live_network_is_started_and_gets_finite_gradients(path, names):
+    """What fits also works: `start` leaves a network that can be trained in its place, and the loss reaches all of it."""
+    method, fits = class_of(path)(), catalogue.fits_of(path)
+    student, *_ = (described(name) for name in names)
+    roles = list(method.needs)
+    if fits and fits(student, **dict.fromkeys(roles, described(names[1]))):
+        pytest.skip("does not fit, as it says")
+    network, teacher = live(names[0], 2, 0), live(names[1], 1, 1).eval().requires_grad_(False)
+    widths, before = list(network.widths), {key: value.clone() for key, value in teacher.state_dict().items()}
+    images = torch.randn(BATCH, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    network = method.start(network, dict.fromkeys(roles, teacher), iter([images]))
+    assert isinstance(network, nn.Module) and network.widths == widths and network.steps == 2 and len(network.blocks) == len(widths)
+    asked = teacher if "teacher" in roles else None
+    parts = method.parts(network.train(), asked)
+    answers = [each and Tapped(each, method.sees)(images) for each in (network, asked)]
+    assert answers[0].logits.shape == (2, BATCH, CLASSES) and answers[0].logits.std(1).mean() > 0.01
+    target = functional.one_hot(torch.arange(BATCH) % CLASSES, CLASSES).float()
+    sum(method.loss(*answers, target, parts).values()).backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    assert all(grad is not None and grad.isfinite().all() for grad in gradients)
+    assert sum(bool(grad.any()) for grad in gradients) > 0.9 * len(gradients)
+    assert all(parameter.grad.isfinite().all() for parameter in parts.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
 
 
 @each_file
@@ -116,7 +222,7 @@ def test_loss_is_finite_named_terms_that_train_the_student_only(path):
     assert all(term.shape == () and term.isfinite() for term in terms.values())
     sum(terms.values()).backward()
     assert reached(student.logits) == [True]
-    assert not method.taps or any(reached(*student.tokens, *student.features))
+    assert "blocks" not in method.sees or any(reached(*student.tokens, *student.features))
     assert all(reached(*parts.parameters()))
     assert teacher is None or not any(reached(teacher.logits, *teacher.tokens, *teacher.features))
 
