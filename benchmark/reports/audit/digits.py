@@ -106,7 +106,9 @@ def blank():
             if missing:
                 rows_ = " ".join(map(str, missing))
                 sentence = f"{after.paper} Table {after.table} prints rows {rows_.replace(' ', ', ')} without a number."
-                found = plain([after, before], "blank", "nothing", "inconsistency", sentence, kind="blank", fact=f"blanks of Table {after.table}")
+                found = plain(
+                    [after, before], "blank", "nothing", "inconsistency", sentence, kind="blank", fact=f"blanks of Table {after.table}"
+                )
                 yield replace(found, row=rows_, expected="a number")
         if not any(after.row - before.row > 1 for before, after in pairwise(pins)):
             yield plain(pins[:1], "blank", "", None, f"{table}: every row has a number.", kind="blank", fact=f"blanks of {table}")

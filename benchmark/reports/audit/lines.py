@@ -218,7 +218,9 @@ def from_texts(cited: list[Cited], folder: Path) -> dict[str, dict[int, Line]]:
 
 def _from_text(path: Path, needs: dict[int, list[Need]]) -> dict[int, Line]:
     texts = path.read_text(encoding="utf-8").split("\n")
-    return {number: seen(texts[number - 1], needs[number]) for number in sorted(needs) if number <= len(texts) and texts[number - 1].strip()}
+    return {
+        number: seen(texts[number - 1], needs[number]) for number in sorted(needs) if number <= len(texts) and texts[number - 1].strip()
+    }
 
 
 def write(lines: dict[str, dict[int, Line]]) -> None:

@@ -66,16 +66,23 @@ class Fact:
     @property
     def sentence(self) -> str:
         """That of the first finding, and in short what else shows it."""
-        first, *others = self.findings
-        likewise = [f"Table {item.table}, row {item.row}: {item.printed} for {item.expected}" for item in others if item.check == first.check]
-        parts = [first.sentence]
-        if first.check == "claim":
-            parts += [item.sentence.partition("the text says ")[2].capitalize() for item in others if item.check == "claim"]
-        elif likewise and first.check != "read":
-            parts.append(f"Likewise {'; '.join(likewise)}.")
+        first = self.findings[0]
+        computed = [item for item in self.findings[1:] if item.check != "read"]
+        parts = [first.sentence, *_likewise([item for item in computed if item.check == first.check])]
+        parts += {item.check: item.sentence for item in reversed(computed) if item.check != first.check}.values()
         if self.rests_on:
             parts.append(f"This rests on a number that is itself disputed ({self.rests_on}).")
         return " ".join(parts)
+
+
+def _likewise(items: list[Finding]) -> list[str]:
+    """Further findings of the same check: what else the text says, or where else in the tables."""
+    if items and items[0].check == "claim":
+        return [f"It also says {item.sentence.partition('the text says ')[2]}" for item in items]
+    places = [
+        f"Table {item.table}, row {item.row}" + (f": {item.printed} for {item.expected}" if item.difference else "") for item in items
+    ]
+    return [f"Likewise {'; '.join(places)}."] if places else []
 
 
 # ---- what is found

@@ -1,7 +1,7 @@
 """What paper.yaml says: settings that are stated twice, and the contradictions that somebody read.
 
 An entry of `contradictions` has `what` (a sentence), `lines` and `fact`: the name of a fact that a rule finds too, or, with a `kind`, of
-one that nothing computes.
+one that nothing computes; `of` another paper where the rule counts it there.
 """
 
 from functools import cache
@@ -29,30 +29,30 @@ def checks():
 def settings(paper: str):
     """A hyperparameter stated for all experiments against the same one stated for some of them."""
     stated = sheet(paper)["hyperparameters"]
-    general = {entry["name"]: entry for entry in stated if entry["scope"] == "all"}
-    for entry in stated:
-        of_all = general.get(entry["name"])
-        if of_all and entry["scope"] != "all":
-            yield _setting(paper, entry, of_all)
+    for of_all in (entry for entry in stated if entry["scope"] == "all"):
+        of_some = [entry for entry in stated if entry["name"] == of_all["name"] and entry["scope"] != "all"]
+        if of_some:
+            yield _setting(paper, of_all, of_some)
 
 
-def _setting(paper: str, entry: dict, of_all: dict) -> Finding:
-    same = entry["value"] == of_all["value"]
-    said = f"{entry['name'].replace('_', ' ')} {of_all['value']} for all experiments and {entry['value']} for {entry['scope']}"
+def _setting(paper: str, of_all: dict, of_some: list[dict]) -> Finding:
+    other = [entry for entry in of_some if entry["value"] != of_all["value"]]
+    said = f"{paper}: {of_all['name'].replace('_', ' ')} {of_all['value']} is stated for all experiments"
+    but = "; ".join(f"{entry['value']} for {entry['scope']}" for entry in other)
     return Finding(
         paper,
         "",
         "",
         "setting",
-        "ok" if same else "finding",
+        "finding" if other else "ok",
         "recipe",
-        f"{paper} {entry['name']}",
-        str(entry["value"]),
+        f"{paper} {of_all['name']}",
+        ", ".join(str(entry["value"]) for entry in other or of_some),
         str(of_all["value"]),
         "",
-        "" if same else "inconsistency",
-        f"{place(entry)} {place(of_all)}",
-        f"{paper}: the text states {said}.",
+        "inconsistency" if other else "",
+        " ".join(dict.fromkeys(place(entry) for entry in (of_all, *of_some))),
+        f"{said}, and {but}." if other else f"{said}, and so elsewhere.",
     )
 
 
@@ -71,7 +71,7 @@ def contradictions(paper: str):
             "read",
             "finding",
             entry.get("kind", ""),
-            f"{paper} {entry['fact']}",
+            f"{entry.get('of', paper)} {entry['fact']}",
             "",
             "",
             "",
