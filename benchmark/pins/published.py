@@ -14,7 +14,7 @@ from benchmark.shared.errors import UserError, unknown
 
 PAPERS = Path(__file__).parent.parent / "papers"
 DATASETS = ("CIFAR10", "CIFAR100", "ImageNet", "CIFAR10-DVS", "DVS128", "-")
-ORIGINS = ("measured", "quoted", "reconstructed")
+ORIGINS = ("measured", "quoted", "reconstructed", "unstated")  # unstated: the paper does not say whether it ran the row itself
 WORDED = {  # how a column is written, and how that is said
     "time_steps": (r"-|[1-9]\d*(\(\d+\)|/\d+)?", "as printed, from 1 on, or - where none is printed"),
     "options": (r"(\w+=\S+( \w+=\S+)*)?", "empty or name=value, parted by one blank"),

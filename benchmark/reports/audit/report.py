@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark.reports.audit import arithmetic, digits, names, order, resolution, same, sheets
 from benchmark.reports.audit import sentences as claims
 from benchmark.reports.audit.finding import COLUMNS, DISPUTING, KINDS, SEVERITIES, Finding
+from benchmark.reports.audit.finding import name as named
 from benchmark.shared.errors import UserError
 
 CHECKS = {  # check: what it asks
@@ -79,10 +80,13 @@ def _likewise(items: list[Finding]) -> list[str]:
     """Further findings of the same check: what else the text says, or where else in the tables."""
     if items and items[0].check == "claim":
         return [f"It also says {item.sentence.partition('the text says ')[2]}" for item in items]
-    places = [
-        f"Table {item.table}, row {item.row}" + (f": {item.printed} for {item.expected}" if item.difference else "") for item in items
-    ]
+    places = [_where(item) + (f": {item.printed} for {item.expected}" if item.difference else "") for item in items]
     return [f"Likewise {'; '.join(places)}."] if places else []
+
+
+def _where(item: Finding) -> str:
+    """'Table 2, row 8 (PVT, PVT-Large)'"""
+    return named(item.pins[0]).removeprefix(f"{item.paper} ")
 
 
 # ---- what is found

@@ -50,7 +50,7 @@ def _compare(pin, before):
     agreeing = [other for other in before if value(pin).meets(value(other))]
     other = agreeing[0] if agreeing else min(before, key=lambda candidate: abs(value(candidate).value - value(pin).value))
     severity, kind, fact = (None, "near values", _thing(pin, other)) if agreeing else _graded(pin, other)
-    steps = "" if pin.metric == "params_M" or is_ann(pin) else f", T={pin.time_steps if pin.time_steps != '-' else 'not printed'}"
+    steps = "" if pin.metric == "params_M" or is_ann(pin) else f", T={pin.time_steps}" if pin.time_steps != "-" else ", T not printed"
     text = (
         f"{name(pin)} prints {pin.value} as the {WORDS[pin.metric]} on {pin.dataset}{steps}; "
         f"{name(other)} prints {other.value} for the same network{_method(pin)}"
