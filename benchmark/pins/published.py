@@ -17,7 +17,7 @@ from benchmark.pins.kinds import PAPERS
 from benchmark.pins.recipes import mapping
 from benchmark.shared.errors import UserError, unknown
 
-ORIGINS = ("measured", "quoted", "reconstructed")
+ORIGINS = ("measured", "quoted", "reconstructed", "unstated")  # unstated: the paper does not say whether it ran the row itself
 WORDED = {  # how a column is written, and how that is said
     "time_steps": (r"-|[1-9]\d*(\(\d+\)|/\d+)?", "as printed, from 1 on, or - where none is printed"),
     "options": (r"(\w+=\S+( \w+=\S+)*)?", "empty or name=value, parted by one blank"),

@@ -38,10 +38,9 @@ def recipe_values() -> str:
 
 
 def most_important() -> str:
-    """The ten most important findings as a list."""
-    counts = f"{len(audit.findings())} findings and {len(audit.controls())} controls that check out"
-    intro = f"The audit has {counts}. The ten most important findings:"
-    lines = [f"{index}. {item.sentence}" for index, item in enumerate(audit.ten_most_important(), 1)]
+    """The ten most important facts as a list."""
+    intro = f"{audit.summary()}. The ten that matter most to a reader:"
+    lines = [f"{index}. {fact.sentence}" for index, fact in enumerate(audit.ten_most_important(), 1)]
     return "\n".join([intro, "", *lines])
 
 

@@ -84,13 +84,13 @@ def repeated():
     for pins in groups.values():
         first, last = pins[0], next((pin for pin in pins if _suspect(pin, pins[0])), None)
         if last:
+            one, two = (f"{name(pin)} on {pin.dataset}, {_steps(pin)}" for pin in (last, first))
             yield plain(
                 [last, first],
                 "same_digits",
                 last.value,
                 "remark",
-                f"{name(last)} on {last.dataset}, T={_steps(last)}, and {name(first)} on {first.dataset}, T={_steps(first)}, "
-                f"have the same digits {last.value}: a coincidence or a copy.",
+                f"{one}, and {two}, have the same digits {last.value}: a coincidence or a copy.",
                 kind="repeat",
                 fact=f"{last.value} twice",
                 expected="another value",
@@ -101,21 +101,25 @@ def blank():
     """Rows that a table prints without a number: the pins' row numbers count them and leave them out."""
     for table in published.tables():
         pins = published.read(table)
-        for before, after in pairwise(pins):
-            missing = range(before.row + 1, after.row)
-            if missing:
-                rows_ = " ".join(map(str, missing))
-                sentence = f"{after.paper} Table {after.table} prints rows {rows_.replace(' ', ', ')} without a number."
-                found = plain(
-                    [after, before], "blank", "nothing", "inconsistency", sentence, kind="blank", fact=f"blanks of Table {after.table}"
-                )
-                yield replace(found, row=rows_, expected="a number")
-        if not any(after.row - before.row > 1 for before, after in pairwise(pins)):
+        gaps = [(before, after) for before, after in pairwise(pins) if after.row - before.row > 1]
+        for before, after in gaps:
+            yield _blank(before, after)
+        if not gaps:
             yield plain(pins[:1], "blank", "", None, f"{table}: every row has a number.", kind="blank", fact=f"blanks of {table}")
 
 
+def _blank(before, after):
+    """The finding for the rows between two pins, with the lines between theirs."""
+    missing = [str(row) for row in range(before.row + 1, after.row)]
+    file, first, last = before.source.partition(":")[0], *(int(pin.source.partition(":")[2]) for pin in (before, after))
+    sentence = f"{after.paper} Table {after.table} prints rows {', '.join(missing)} without a number."
+    found = plain([after, before], "blank", "nothing", "inconsistency", sentence, kind="blank", fact=f"blanks of Table {after.table}")
+    lines = " ".join(f"{file}:{line}" for line in range(first + 1, last))
+    return replace(found, row=" ".join(missing), expected="a number", lines=lines)
+
+
 def _steps(pin) -> str:
-    return "not printed" if pin.time_steps == "-" else pin.time_steps
+    return "T not printed" if pin.time_steps == "-" else f"T={pin.time_steps}"
 
 
 def _family(pin) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark.reports.audit import arithmetic, digits, names, order, resolution, same, sheets
 from benchmark.reports.audit import sentences as claims
 from benchmark.reports.audit.finding import COLUMNS, DISPUTING, KINDS, SEVERITIES, Finding
+from benchmark.reports.audit.finding import name as named
 from benchmark.shared.errors import UserError
 
 CHECKS = {  # check: what it asks
@@ -66,18 +67,26 @@ class Fact:
     @property
     def sentence(self) -> str:
         """That of the first finding, and in short what else shows it."""
-        first, *others = self.findings
-        likewise = [
-            f"Table {item.table}, row {item.row}: {item.printed} for {item.expected}" for item in others if item.check == first.check
-        ]
-        parts = [first.sentence]
-        if first.check == "claim":
-            parts += [item.sentence.partition("the text says ")[2].capitalize() for item in others if item.check == "claim"]
-        elif likewise and first.check != "read":
-            parts.append(f"Likewise {'; '.join(likewise)}.")
+        first = self.findings[0]
+        computed = [item for item in self.findings[1:] if item.check != "read"]
+        parts = [first.sentence, *_likewise([item for item in computed if item.check == first.check])]
+        parts += {item.check: item.sentence for item in reversed(computed) if item.check != first.check}.values()
         if self.rests_on:
             parts.append(f"This rests on a number that is itself disputed ({self.rests_on}).")
         return " ".join(parts)
+
+
+def _likewise(items: list[Finding]) -> list[str]:
+    """Further findings of the same check: what else the text says, or where else in the tables."""
+    if items and items[0].check == "claim":
+        return [f"It also says {item.sentence.partition('the text says ')[2]}" for item in items]
+    places = [_where(item) + (f": {item.printed} for {item.expected}" if item.difference else "") for item in items]
+    return [f"Likewise {'; '.join(places)}."] if places else []
+
+
+def _where(item: Finding) -> str:
+    """'Table 2, row 8 (PVT, PVT-Large)'"""
+    return named(item.pins[0]).removeprefix(f"{item.paper} ")
 
 
 # ---- what is found

@@ -178,14 +178,12 @@ def best_epochs():
 def _settings():
     """(accuracy, epoch) of each printed setting that has both, readings of a curve left out."""
     for pins in rows():
-        for _, group in groupby(sorted(pins, key=_setting), key=_setting):
-            found = {pin.metric: pin for pin in group}
+        printed_settings: dict = {}
+        for pin in pins:
+            printed_settings.setdefault((pin.dataset, pin.time_steps, pin.cell, pin.options), {})[pin.metric] = pin
+        for found in printed_settings.values():
             if {"accuracy", "epoch"} <= found.keys() and "at_epoch=" not in found["epoch"].options:
                 yield found["accuracy"], found["epoch"]
-
-
-def _setting(pin):
-    return pin.dataset, pin.time_steps, pin.cell, pin.options
 
 
 # ---- columns of other findings
@@ -193,18 +191,11 @@ def _setting(pin):
 
 def with_images(item: Finding) -> Finding:
     """A finding about accuracies on one data set, with its difference in test images and what the test set resolves."""
-    data = {pin.dataset for pin in item.pins}
-    if item.images or len(data) != 1 or not all(pin.metric in ACCURACIES for pin in item.pins):
+    accuracies, data = [pin for pin in item.pins if pin.metric in READ], {pin.dataset for pin in item.pins}
+    if item.images or not accuracies or len(data) != 1 or not all(pin.metric in ACCURACIES for pin in item.pins):
         return item
-    accuracies = [pin for pin in item.pins if pin.metric in READ]
-    (dataset,) = data
-    if not accuracies:
-        return item
-    return replace(item, images=_difference(item, dataset), resolves=f"{smallest(accuracies[0].value, dataset):.2f}")
-
-
-def _difference(item: Finding, dataset: str) -> str:
     try:
-        return f"{images(item.difference, dataset):g}" if item.difference else ""
-    except ValueError:
-        return ""
+        count = images(item.difference, *data)
+    except ValueError:  # no number
+        return item
+    return replace(item, images=f"{count:g}", resolves=f"{smallest(accuracies[0].value, *data):.2f}")

@@ -49,8 +49,8 @@ def _comparable(pin, other) -> bool:
 def _compare(pin, before):
     agreeing = [other for other in before if value(pin).meets(value(other))]
     other = agreeing[0] if agreeing else min(before, key=lambda candidate: abs(value(candidate).value - value(pin).value))
-    severity, kind, fact = (None, "near values", _thing(pin)) if agreeing else _graded(pin, other)
-    steps = "" if pin.metric == "params_M" or is_ann(pin) else f", T={pin.time_steps if pin.time_steps != '-' else 'not printed'}"
+    severity, kind, fact = (None, "near values", _thing(pin, other)) if agreeing else _graded(pin, other)
+    steps = "" if pin.metric == "params_M" or is_ann(pin) else f", T={pin.time_steps}" if pin.time_steps != "-" else ", T not printed"
     text = (
         f"{name(pin)} prints {pin.value} as the {WORDS[pin.metric]} on {pin.dataset}{steps}; "
         f"{name(other)} prints {other.value} for the same network{_method(pin)}"
@@ -64,11 +64,12 @@ def _method(pin) -> str:
     return "" if pin.metric == "params_M" or is_ann(pin) else " and method"
 
 
-def _thing(pin) -> str:
+def _thing(pin, other) -> str:
     """What has two values: 'power_mJ of spikformer-8-512, T=4'."""
     if pin.metric == "params_M" or is_ann(pin):
         return f"{pin.metric} of {network(pin)}"
-    return f"{pin.metric} of {network(pin)}, T={pin.time_steps}" + (f", {pin.dataset}" if pin.metric == "accuracy" else "")
+    steps = next((number.time_steps for number in (pin, other) if number.time_steps != "-"), "not printed")
+    return f"{pin.metric} of {network(pin)}, T={steps}" + (f", {pin.dataset}" if pin.metric == "accuracy" else "")
 
 
 def _graded(pin, other) -> tuple[str, str, str]:
@@ -76,7 +77,7 @@ def _graded(pin, other) -> tuple[str, str, str]:
     if pin.paper == other.paper:
         far = abs(value(pin).value - value(other).value) >= (POINTS if pin.metric in ACCURACIES else SHARE * value(other).value)
         both = "-" not in (pin.time_steps, other.time_steps) or pin.metric == "params_M"
-        return "error" if both and far else "inconsistency", "two values" if far else "near values", _thing(pin)
+        return "error" if both and far else "inconsistency", "two values" if far else "near values", _thing(pin, other)
     family = re.sub(r"(-\d+)+$", "", network(pin))
     if pin.metric == "accuracy" and not is_ann(pin) and (pin.origin, other.origin) == ("quoted", "measured"):
         return "inconsistency", "quote", f"quotes {family} on {pin.dataset}"

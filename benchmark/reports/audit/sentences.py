@@ -100,7 +100,7 @@ def checks():
 
 
 def check(claim: Claim) -> Finding:
-    verdict, pins = evaluate(claim.relation, claim.paper)
+    verdict, pins, numbers = evaluate(claim.relation, claim.paper)
     tables, found = (" ".join(dict.fromkeys(str(getattr(pin, field)) for pin in pins)) for field in ("table", "row"))
     says = f"{claim.paper}: the text says that {claim.claim}"
     holds = Finding(
@@ -117,7 +117,7 @@ def check(claim: Claim) -> Finding:
         "",
         " ".join([f"{claim.paper}.txt:{line}" for line in claim.line.split()] + list(dict.fromkeys(pin.source for pin in pins))),
         f"{says}.",
-        pins=tuple(pins),
+        pins=tuple(numbers),
     )
     if not verdict.holds:
         gives = claim.note or f"the tables give {verdict.right}"
@@ -139,10 +139,13 @@ def find(words: str, paper: str):
     options = {word for word in wanted if "=" in word}
     wanted = [word for word in wanted if word not in options]
     table = next((word for word in wanted if re.fullmatch(r"t\d+", word)), "t?")
+    row = next((word for word in wanted if re.fullmatch(r"r\d+", word)), "")
     hits = [
         pin
         for pin in published.read(f"table{table[1:]}_{paper}")
-        if all(_fits(pin, word) for word in wanted) and (not options or options == set(pin.options.split()))
+        if row in ("", f"r{pin.row}")  # the others need no closer look
+        and all(_fits(pin, word) for word in wanted)
+        and (not options or options == set(pin.options.split()))
     ]
     if len({pin.value for pin in hits}) != 1:
         raise UserError(f"[{words}] of {paper} names {len({pin.value for pin in hits})} values, it has to name one")
@@ -157,13 +160,15 @@ def _fits(pin, word: str) -> bool:
 
 
 def evaluate(relation: str, paper: str):
-    """(Verdict, pins used). UserError: a relation outside the language above."""
+    """(Verdict, pins named, those whose numbers it compares). UserError: a relation outside the language above."""
     tree, values = parse(relation, paper)
     try:
         verdict = _verdict(tree, values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"no relation: {relation} ({error})") from None
-    return verdict, [item.pin for item in values.values() if isinstance(item, Value) and item.pin]
+    pins = {name: item.pin for name, item in values.items() if isinstance(item, Value) and item.pin}
+    asked = {arg.id for node in ast.walk(tree) if isinstance(node, ast.Call) and node.func.id in ASKING for arg in node.args[:1]}
+    return verdict, list(pins.values()), [pin for name, pin in pins.items() if name not in asked]
 
 
 def parse(relation: str, paper: str):
@@ -174,7 +179,7 @@ def parse(relation: str, paper: str):
         words, text, count, word, digits = match.groups()
         if words is not None:
             pin = find(words, paper)
-            item = Value(printed(pin.value), decimals(pin.value), pin)
+            item = Value((exact if pin.metric.startswith("epoch") else printed)(pin.value), decimals(pin.value), pin)  # epochs are counted
         elif text:
             item = text.strip('"')
         elif count:
@@ -315,3 +320,4 @@ def _counted(words: str) -> tuple[Interval, int]:
 
 
 OF_ONE = {"steps": _steps, "blocks": _blocks, "counted": _counted}
+ASKING = ("named", "steps", "blocks")  # of a pin, but not for its number

@@ -1,7 +1,7 @@
 """What paper.yaml says: settings that are stated twice, and the contradictions that somebody read.
 
 An entry of `contradictions` has `what` (a sentence), `lines` and `fact`: the name of a fact that a rule finds too, or, with a `kind`, of
-one that nothing computes.
+one that nothing computes; `of` another paper where the rule counts it there.
 """
 
 from functools import cache
@@ -10,7 +10,14 @@ import yaml
 
 from benchmark.pins import published
 from benchmark.reports.audit.finding import Finding
+from benchmark.shared.errors import UserError, unknown
 
+NOT_STATED = "not stated"
+REPORTS = {  # what paper.yaml says under `reports` of the accuracies that a paper prints, and under `official` of the code behind them
+    "accuracy": ("last", "best", "once", NOT_STATED),  # the last epoch, the best on the test set, or no training and so one evaluation
+    "runs": ("one", "mean", NOT_STATED),  # of one training, or the mean over several
+    "precision": ("fp32", "autocast", NOT_STATED),  # of the evaluation
+}
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes a quarter of the audit's time
 
 
@@ -18,6 +25,21 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes a q
 def sheet(paper: str) -> dict:
     """paper.yaml as it is."""
     return yaml.load((published.PAPERS / paper / "paper.yaml").read_text(encoding="utf-8"), LOADER)
+
+
+def reported(paper: str, what: str) -> tuple[str, bool]:
+    """(how the paper's accuracies were read, whether the paper says so): where it does not, what the code behind it does.
+
+    UserError: a value that REPORTS does not have, or one without a source.
+    """
+    said = sheet(paper)["reports"]
+    for entry in (said, said["official"]):
+        if entry[what] not in REPORTS[what]:
+            raise UserError(f"papers/{paper}/paper.yaml: reports: {unknown(what, str(entry[what]), REPORTS[what])}")
+        if not entry.get("source"):
+            raise UserError(f"papers/{paper}/paper.yaml: reports: {what} needs a source")
+    stated = said[what] != NOT_STATED
+    return (said if stated else said["official"])[what], stated
 
 
 def checks():
@@ -29,30 +51,30 @@ def checks():
 def settings(paper: str):
     """A hyperparameter stated for all experiments against the same one stated for some of them."""
     stated = sheet(paper)["hyperparameters"]
-    general = {entry["name"]: entry for entry in stated if entry["scope"] == "all"}
-    for entry in stated:
-        of_all = general.get(entry["name"])
-        if of_all and entry["scope"] != "all":
-            yield _setting(paper, entry, of_all)
+    for of_all in (entry for entry in stated if entry["scope"] == "all"):
+        of_some = [entry for entry in stated if entry["name"] == of_all["name"] and entry["scope"] != "all"]
+        if of_some:
+            yield _setting(paper, of_all, of_some)
 
 
-def _setting(paper: str, entry: dict, of_all: dict) -> Finding:
-    same = entry["value"] == of_all["value"]
-    said = f"{entry['name'].replace('_', ' ')} {of_all['value']} for all experiments and {entry['value']} for {entry['scope']}"
+def _setting(paper: str, of_all: dict, of_some: list[dict]) -> Finding:
+    other = [entry for entry in of_some if entry["value"] != of_all["value"]]
+    said = f"{paper}: {of_all['name'].replace('_', ' ')} {of_all['value']} is stated for all experiments"
+    but = "; ".join(f"{entry['value']} for {entry['scope']}" for entry in other)
     return Finding(
         paper,
         "",
         "",
         "setting",
-        "ok" if same else "finding",
+        "finding" if other else "ok",
         "recipe",
-        f"{paper} {entry['name']}",
-        str(entry["value"]),
+        f"{paper} {of_all['name']}",
+        ", ".join(str(entry["value"]) for entry in other or of_some),
         str(of_all["value"]),
         "",
-        "" if same else "inconsistency",
-        f"{place(entry)} {place(of_all)}",
-        f"{paper}: the text states {said}.",
+        "inconsistency" if other else "",
+        " ".join(dict.fromkeys(place(entry) for entry in (of_all, *of_some))),
+        f"{said}, and {but}." if other else f"{said}, and so elsewhere.",
     )
 
 
@@ -71,7 +93,7 @@ def contradictions(paper: str):
             "read",
             "finding",
             entry.get("kind", ""),
-            f"{paper} {entry['fact']}",
+            f"{entry.get('of', paper)} {entry['fact']}",
             "",
             "",
             "",
