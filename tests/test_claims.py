@@ -145,6 +145,12 @@ def test_two_lines_of_one_cell_are_no_claim(monkeypatch):
     assert not [claim for claim in claimed.claims(THREE) if (claim.a, claim.b) == tuple(lines)]
 
 
+def test_two_readings_of_one_run_are_two_things_to_claim():
+    line = pick("table1_ldd", 16, 15).a
+    first, second = (replace(line, numbers=(replace(line.first, options=f"up_to_step={step}"),)) for step in (1, 2))
+    assert len({claimed.identity(one) for one in (line, first, second)}) == 3 and not claimed.is_result(first)
+
+
 # ---- what runs say
 
 
@@ -235,6 +241,7 @@ def as_printed(root, a, b, chosen=PRINTED, **changes):
     [
         ([4.7, 4.8, 4.9], "match"),
         ([5.0, 5.0, 5.0], "larger"),
+        ([4.71, 4.71, 4.71], "match"),
         ([4.9, 4.9, 4.9], "match"),  # 79.4 - 74.6 is anything from 4.7 to 4.9
         ([4.91, 4.91, 4.91], "larger"),
         ([4.69, 4.69, 4.69], "smaller"),

@@ -197,6 +197,9 @@ def test_what_layers_decide_is_compared_at_every_scale(tmp_path):
     assert (row["ops_G"], row["params_M"], row["macs_G"]) == (pytest.approx(2.2268), 9.32, 14.0)
     other = tables.build("table4_tser", SMOKE, tmp_path)[5]  # VGG-16, not counted yet
     assert (other["backbone"], other["ops_G"], other["ops_G_verdict"]) == ("VGG16", None, "not run")
+    made.write(tmp_path, lines.of_table("table4_tser", SMOKE)[5].runs[0])
+    done = tables.build("table4_tser", SMOKE, tmp_path)[5]
+    assert (done["ops_G_verdict"], done["acs_M_verdict"]) == ("not run", "not comparable")
 
 
 # ---- readings
@@ -236,6 +239,11 @@ def test_a_row_with_an_option_is_another_run(tmp_path):
     text = tables.write("table2_ldd", PAPER, tmp_path)
     assert "| options " in text and "| projection=max " in text
     assert "| options " not in tables.write("table1_ldd", PAPER, tmp_path)
+
+
+def test_a_printed_spread_stands_beside_its_accuracy_and_gets_no_verdict(tmp_path):
+    row = next(row for row in tables.build("table1_tser", PAPER, tmp_path) if row["accuracy_std_published"])
+    assert (row["accuracy_published"], row["accuracy_std_published"]) == ("78.30", "0.08") and "accuracy_std_verdict" not in row
 
 
 # ---- gains over the first row, and the epoch at which it is passed
