@@ -111,8 +111,7 @@ def test_a_damaged_run_is_not_drawn(tmp_path):
 def test_a_sweep_has_the_option_as_a_column(tmp_path):
     chosen = settings()
     for line, value in zip(of_table("figure3_tser", chosen)[:2], (50.0, 51.0), strict=True):
-        curve = [0.0] * (made.planned(line.resolved.spec["recipe"]) - 2) + [60.0, value]
-        made.write(tmp_path, line.runs[0], curve)
+        made.write(tmp_path, line.runs[0], made.ending(line.runs[0], 60.0, value))
     points = figures.build("figure3_tser", chosen, tmp_path)
     assert [(point["lam"], point["accuracy"], point["accuracy_best"]) for point in points[:2]] == [
         (0.0001, 50.0, 60.0),

@@ -21,7 +21,6 @@ from tests import made
 SMOKE = settings({"seeds": 2})
 LINES = lines.of_table("table1_ldd", SMOKE)
 RUN, OTHER = LINES[0].runs  # of one cell, seeds 0 and 1
-EPOCHS = 5
 
 
 # ---- states
