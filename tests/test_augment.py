@@ -1,6 +1,8 @@
 """Batched augmentation against timm's and PIL's, one image at a time, with the same arguments."""
 
+import os
 import random
+import signal
 
 import helpers
 import numpy as np
@@ -423,6 +425,20 @@ def test_workers_stay_as_many_as_threads_and_every_epoch_has_its_own_order(photo
     assert source.form.loaders.keys() == {"train", "test"}
     assert equal(second, streamed(photographs).train(1)) and equal(first, source.train(0))
     assert torch.equal(torch.cat([chosen for *_, chosen in first]).sort().values, torch.arange(24))
+
+
+def test_workers_leave_a_stop_to_the_process_that_trains(photographs):
+    """A cluster signals all processes of a job: the one that trains goes on to its checkpoint, and then ends the workers."""
+    source = streamed(photographs)
+    shown = [next(source.train(0))]
+    workers = source.form.loaders["train"]._iterator._workers
+    for worker in workers:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            os.kill(worker.pid, number)
+    shown += list(source.train(0, start=1))
+    assert equal(shown, streamed(photographs).train(0)) and all(worker.is_alive() for worker in workers)
+    source.close()
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_streamed_labels_are_those_of_the_pictures(photographs):

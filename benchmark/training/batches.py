@@ -53,6 +53,9 @@ class Batches:
         )
         self.erase = recipe["erasing"] > 0 and RandomErasing(recipe["erasing"], mode="const", device=str(self.device))
 
+    def close(self) -> None:
+        self.form.close()
+
     def order(self, epoch: int, start: int = 0) -> torch.Tensor:
         """Which training images the batches start.. of an epoch hold, [batches, B]; the incomplete last one is dropped."""
         order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.form.count))

@@ -54,6 +54,9 @@ class Form:
         """Raw batches of the test set in order; the last one may be smaller."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End what works in the background."""
+
     def augment(self, images: torch.Tensor) -> torch.Tensor:
         return images
 
