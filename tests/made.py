@@ -56,6 +56,11 @@ def metrics(run: Run, curve=None, **changes) -> dict:
     return copy.deepcopy({**found, **changes})
 
 
+def ending(run: Run, *accuracies: float, rest: float = 0.0) -> list[float]:
+    """A curve of all the run's epochs, the last of which have these accuracies."""
+    return [rest] * (planned(run.resolved.spec["recipe"]) - len(accuracies)) + list(accuracies)
+
+
 def write(root: Path, run: Run, curve=None, **changes) -> Path:
     """A finished run below `root`; returns its metrics.json."""
     path = root / run.folder / "metrics.json"
@@ -65,7 +70,7 @@ def write(root: Path, run: Run, curve=None, **changes) -> Path:
 
 def accuracy(root: Path, run: Run, value: float, **changes) -> Path:
     """A finished run with this accuracy after every one of its epochs."""
-    return write(root, run, [value] * planned(run.resolved.spec["recipe"]), **changes)
+    return write(root, run, ending(run, rest=value), **changes)
 
 
 def structure(root: Path, path: Path, **changes) -> None:

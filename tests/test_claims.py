@@ -1,7 +1,6 @@
 """The papers' claims: which pairs there are, what paired runs say about them, how it is written."""
 
 import csv
-import json
 import re
 import subprocess
 import sys
@@ -10,16 +9,17 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.pins.kinds import ROOT
+from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
-from benchmark.reports import claim_verdicts as evidence
-from benchmark.reports import claims
+from benchmark.reports import claimed, claims
 from benchmark.reports.audit.sentences import ahead
+from benchmark.runs import lines
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
+from tests import made
 
 THREE = settings({"seeds": 3})
-FOUND = claims.claims(THREE)
+FOUND = claimed.claims(THREE)
 
 
 def of(table, other=None):
@@ -99,72 +99,78 @@ def test_claims_per_table(table, count):
 
 
 def test_a_claim_keeps_all_that_says_so():
-    line = evidence.described(pick("table1_ldd", 16, 15))
+    line = claims.described(pick("table1_ldd", 16, 15))
     assert (line["printed_a"], line["printed_b"], line["printed_difference"], line["said_difference"]) == ("79.4", "74.6", "4.8", "4.8")
     assert line["source"] == "ldd.txt:260 ldd.txt:259 ldd.txt:274 ldd.txt:272"
 
 
 def test_what_the_prose_says_stands_beside_what_the_table_prints():
     """tser.txt:181 leads by 0.57 over the best earlier result; 96.72 - 96.47 (MPBN) is 0.25."""
-    line = evidence.described(pick("table1_tser", 19, 5, "CIFAR10"))
+    line = claims.described(pick("table1_tser", 19, 5, "CIFAR10"))
     assert (line["printed_difference"], line["said_difference"]) == ("0.25", "0.57")
-    assert evidence.described(pick("table2_ldd", 1, 1, options="projection=mean"))["printed_difference"] == "-0.2"
+    assert claims.described(pick("table2_ldd", 1, 1, options="projection=mean"))["printed_difference"] == "-0.2"
 
 
 def test_a_claim_across_tables_has_both_places():
     (claim,) = of("table2_idsnn", "table3_idsnn")  # idsnn.txt:41: 75.41 at T = 6 above the baseline's 71.31
-    line = evidence.described(claim)
+    line = claims.described(claim)
     assert (line["table"], line["time_steps"], line["dataset"], line["said_difference"]) == ("2 / 3", "6 / -", "CIFAR100", "4.10")
 
 
 def test_schedules_are_compared_like_with_like():
     pairs = [(claim.a.first, claim.b.first) for claim in of("table4_idsnn")]
-    assert all(claims.options(a)[1] == claims.options(b)[1] for a, b in pairs if a.row != b.row)
+    assert all(claimed.options(a)[1] == claimed.options(b)[1] for a, b in pairs if a.row != b.row)
     assert not any("at_epoch" in side.options for pair in pairs for side in pair)
 
 
 @pytest.mark.parametrize("stated", ["tserr", {1: "tserr"}])
 def test_a_misspelt_proposed_method_is_one_line(monkeypatch, stated, capsys):
-    monkeypatch.setattr(claims, "sheet", lambda paper: {"proposed": stated} if paper == "tser" else {})
+    monkeypatch.setattr(claimed.published, "sheet", lambda paper: {"proposed": stated} if paper == "tser" else {})
     assert main(["claims"]) == 2
     assert "table 1: unknown proposed method 'tserr': did you mean tser" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("method", "tables"), [("kdsnn", {1}), ("glif", set())])  # what is quoted is another paper's claim
 def test_another_method_can_be_proposed(monkeypatch, method, tables):
-    monkeypatch.setattr(claims, "sheet", lambda paper: {"proposed": {1: method}} if paper == "tser" else {})
-    shown = [claim.a.first for claim in claims.claims(THREE) if claim.a.first.paper == "tser" and not claim.where]
+    monkeypatch.setattr(claimed.published, "sheet", lambda paper: {"proposed": {1: method}} if paper == "tser" else {})
+    shown = [claim.a.first for claim in claimed.claims(THREE) if claim.a.first.paper == "tser" and not claim.where]
     assert {number.table for number in shown} == tables and {number.cell.partition(":")[0] for number in shown} <= {method}
 
 
 def test_two_lines_of_one_cell_are_no_claim(monkeypatch):
     """The full method of IDSNN's ablation and of its plain schedule is one run."""
     lines = [pick("table3_idsnn", 4, 1, "CIFAR100").a, pick("table4_idsnn", 3, 1, options="").a]
-    assert claims.identity(lines[0]) == claims.identity(lines[1])
-    monkeypatch.setattr(claims, "from_sentences", lambda _: [claims.Claim(*lines)])
-    assert not [claim for claim in claims.claims(THREE) if (claim.a, claim.b) == tuple(lines)]
+    assert claimed.identity(lines[0]) == claimed.identity(lines[1])
+    monkeypatch.setattr(claimed, "from_sentences", lambda _: [claimed.Claim(*lines)])
+    assert not [claim for claim in claimed.claims(THREE) if (claim.a, claim.b) == tuple(lines)]
+
+
+def test_two_readings_of_one_run_are_two_things_to_claim():
+    line = pick("table1_ldd", 16, 15).a
+    first, second = (replace(line, numbers=(replace(line.first, options=f"up_to_step={step}"),)) for step in (1, 2))
+    assert len({claimed.identity(one) for one in (line, first, second)}) == 3 and not claimed.is_result(first)
 
 
 # ---- what runs say
 
 
-def measured(root, line, accuracies):
+def measured(root, line, accuracies, **changes):
     """Metrics of the line's runs: accuracy by seed; text is an error."""
     for seed, accuracy in accuracies.items():
         folder = root / line.runs[seed].folder
-        folder.mkdir(parents=True, exist_ok=True)
         if isinstance(accuracy, str):
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / "error.txt").write_text(accuracy)
         else:
-            (folder / "metrics.json").write_text(json.dumps({"accuracy": accuracy}))
+            made.accuracy(root, line.runs[seed], accuracy, **changes)
 
 
-def row(root, a, b, claim=None, scale="smoke"):
+def row(root, a, b, claim=None):
     """The line of a claim (4.8 printed) whose sides have these accuracies by seed."""
     claim = claim or pick("table1_ldd", 16, 15)
     measured(root, claim.a, a)
     measured(root, claim.b, b)
-    return evidence.row(claim, replace(THREE, scale=scale), root)
+    return claims.row(claim, "any", root)
 
 
 def test_three_seeds_by_hand(tmp_path):
@@ -172,7 +178,8 @@ def test_three_seeds_by_hand(tmp_path):
     line = row(tmp_path, {0: 82.0, 1: 81.5, 2: 84.0}, {0: 80.0, 1: 79.0, 2: 81.0})
     assert (line["n_seeds"], line["a"], line["b"], line["difference"]) == (3, 82.5, 80.0, 2.5)
     assert (line["low"], line["high"]) == (pytest.approx(1.25793, abs=1e-5), pytest.approx(3.74207, abs=1e-5))
-    assert (line["verdict"], line["amount"], line["data"]) == ("supported", "not comparable at this scale", "large-digits")
+    assert (line["verdict"], line["amount"], line["data"]) == ("supported", "not comparable", "large-digits")
+    assert re.match(r"twin; large-digits for ImageNet; 3 of \d+ epochs; .*; A: teacher: ", line["differs"])  # B has no teacher
 
 
 @pytest.mark.parametrize(
@@ -186,6 +193,7 @@ def test_three_seeds_by_hand(tmp_path):
         ({0: 81.0}, {1: 80.0}, "not run", 0),
         ({}, {}, "not run", 0),
         ({0: 81.0}, {0: "out of memory"}, "failed", 0),
+        ({0: 81.0, 1: 82.0}, {0: 80.0, 1: "out of memory"}, "undecided (one seed)", 1),
     ],
 )
 def test_verdicts(tmp_path, a, b, verdict, seeds):
@@ -198,10 +206,34 @@ def test_verdicts(tmp_path, a, b, verdict, seeds):
 
 def test_a_side_without_a_file_is_not_implemented(tmp_path):
     claim = next(claim for claim in FOUND if claim.b.lacking and claim.a.runs)
-    measured(tmp_path, claim.a, {0: 81.0})
-    line = evidence.row(claim, THREE, tmp_path)
+    line = row(tmp_path, {0: 81.0}, {}, claim)
     assert (line["verdict"], line["n_seeds"], line["a"]) == ("not implemented", 0, None)
-    assert not {run.folder for run in claim.b.runs} and evidence.lacking((claim.a, claim.b), [{}, {}], THREE, tmp_path) == "not implemented"
+    assert not claim.b.runs and line["why"] == claim.b.lacking
+
+
+def test_a_damaged_run_decides_nothing(tmp_path):
+    claim = pick("table1_ldd", 16, 15)
+    row(tmp_path, {0: 82.0, 1: 82.0, 2: 82.0}, {0: 80.0, 1: 80.0, 2: 80.0})
+    assert claims.row(claim, "any", tmp_path)["verdict"] == "supported"
+    path = tmp_path / claim.b.runs[1].folder / "metrics.json"
+    path.write_text(path.read_text().replace("80.0", "70.0"))
+    line = claims.row(claim, "any", tmp_path)
+    assert line["verdict"] == "damaged" and line["why"].startswith(f"{claim.b.runs[1].folder}/metrics.json: its checksum")
+
+
+# ---- amounts, of runs that are as printed
+
+PRINTED = settings({"scale": "paper", "seeds": 3})
+
+
+def as_printed(root, a, b, chosen=PRINTED, **changes):
+    """The line of the claim of row 16 over row 15 (4.8 printed) for runs under these settings."""
+    (claim,) = (
+        claim for claim in claimed.from_table(lines.of_table("table1_ldd", chosen)) if (claim.a.first.row, claim.b.first.row) == (16, 15)
+    )
+    measured(root, claim.a, a, **changes)
+    measured(root, claim.b, b)
+    return claims.row(claim, chosen.scale, root)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +241,7 @@ def test_a_side_without_a_file_is_not_implemented(tmp_path):
     [
         ([4.7, 4.8, 4.9], "match"),
         ([5.0, 5.0, 5.0], "larger"),
+        ([4.71, 4.71, 4.71], "match"),
         ([4.9, 4.9, 4.9], "match"),  # 79.4 - 74.6 is anything from 4.7 to 4.9
         ([4.91, 4.91, 4.91], "larger"),
         ([4.69, 4.69, 4.69], "smaller"),
@@ -216,14 +249,28 @@ def test_a_side_without_a_file_is_not_implemented(tmp_path):
         ([0.0, 5.0, 10.0], "match"),
     ],
 )
-def test_amount_at_the_paper_scale(tmp_path, gains, amount):
+def test_amounts(tmp_path, gains, amount):
     above = {seed: 50.0 + gain for seed, gain in enumerate(gains)}
-    assert row(tmp_path, above, dict.fromkeys(range(3), 50.0), scale="paper")["amount"] == amount
+    line = as_printed(tmp_path, above, dict.fromkeys(range(3), 50.0))
+    assert (line["amount"], line["differs"]) == (amount, "")
 
 
-def test_one_seed_has_no_amount_at_the_paper_scale(tmp_path):
-    line = row(tmp_path, {0: 79.0}, {0: 75.0}, scale="paper")
+def test_one_seed_has_no_amount(tmp_path):
+    line = as_printed(tmp_path, {0: 79.0}, {0: 75.0})
     assert (line["verdict"], line["amount"]) == ("undecided (one seed)", "")
+
+
+def test_amounts_hang_on_what_ran_and_not_on_the_name_of_a_scale(tmp_path):
+    chosen = settings({"scale": "paper", "seeds": 3, "recipe": {"epochs": 30}})
+    sides = ({0: 54.7, 1: 54.8, 2: 54.9}, dict.fromkeys(range(3), 50.0))
+    assert as_printed(tmp_path, *sides, chosen)["amount"] == "not comparable"
+    assert re.match(r"30 of \d+ epochs; ", as_printed(tmp_path, *sides, chosen)["differs"])
+    assert as_printed(tmp_path, *sides, replace(PRINTED, scale="smoke"))["amount"] == "match"
+
+
+def test_one_side_is_enough_to_be_not_comparable(tmp_path):
+    line = as_printed(tmp_path, {0: 54.8, 1: 54.8}, {0: 50.0, 1: 50.0}, images={"train": 1_281_167, "test": 100})
+    assert (line["amount"], line["differs"]) == ("not comparable", "A: 100 of 50000 test images")
 
 
 def test_only_what_can_be_decided_has_to_run():
@@ -246,16 +293,15 @@ def test_files_from_part_of_the_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said, _, loaded = done.stdout.partition("loaded")
-    assert "scipy.special" in loaded.split()
-    assert not {"torch", "numba", "pandas", "timm", "spikingjelly", "sklearn"} & set(loaded.split())
+    assert not {"torch", "numpy", "numba", "pandas", "scipy", "timm", "spikingjelly", "sklearn"} & set(loaded.split())
 
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["claims.partial.csv", "claims.partial.md"]
     with (tmp_path / "results" / "claims.partial.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert tuple(lines[0]) == evidence.COLUMNS and len(lines) == len(FOUND)
-    counts = Counter(line["verdict"] for line in lines)
-    assert set(counts) <= set(evidence.VERDICTS) and f"{len(lines)} claims: 1 supported, {counts['not run']} not run, " in said
-    (line,) = (line for line in lines if line["verdict"] == "supported")
+        written = list(csv.DictReader(file))
+    assert tuple(written[0]) == claims.COLUMNS and len(written) == len(FOUND)
+    counts = Counter(line["verdict"] for line in written)
+    assert set(counts) <= set(claims.VERDICTS) and f"{len(written)} claims: 1 supported, {counts['not run']} not run, " in said
+    (line,) = (line for line in written if line["verdict"] == "supported")
     assert (line["paper"], line["a_row"], line["b_row"]) == ("ldd", "16", "15")
     assert (line["difference"], line["low"], line["high"]) == ("2.5", "1.258", "3.742")
     text = (tmp_path / "results" / "claims.partial.md").read_text()
@@ -263,15 +309,14 @@ def test_files_from_part_of_the_runs(tmp_path):
     assert text.splitlines()[2] == said.partition(". ")[0] + "."
 
 
-def test_the_smoke_scale_says_what_it_is_worth():
-    assert "nothing about the paper" in evidence.about(THREE)
-    assert "nothing about the paper" not in evidence.about(replace(THREE, scale="paper"))
+def test_tiny_twins_say_what_they_are_worth():
+    assert "nothing about the paper" in claims.about(replace(THREE, scale="paper"))
+    assert "nothing about the paper" not in claims.about(replace(PRINTED, scale="smoke"))
 
 
 def test_all_runs_done_make_the_whole(tmp_path):
     for run in claims.runs(settings()).values():
-        (tmp_path / run.folder).mkdir(parents=True)
-        (tmp_path / run.folder / "metrics.json").write_text(json.dumps({"accuracy": 50.0}))
+        made.write(tmp_path, run)
     assert main(["claims", "--directory", str(tmp_path)]) == 0
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["claims.csv", "claims.md"]
 

@@ -16,7 +16,7 @@ from benchmark.pins import cells, published
 from benchmark.pins import kinds as catalogue
 from benchmark.pins.cells import Cell
 from benchmark.pins.settings import settings
-from benchmark.runs import lines as ledger
+from benchmark.runs.lines import of_table
 from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.optimiser import optimiser, schedule
@@ -169,7 +169,7 @@ def test_tser_by_hand():
 
 
 def test_table_3_is_vanilla_distillation_and_four_settings_of_tser():
-    rows = [line.resolved.spec for line in ledger.lines("table3_tser", settings())]
+    rows = [line.resolved.spec for line in of_table("table3_tser", settings())]
     assert [row["method"] for row in rows] == ["skd", "tser", "tser", "tser", "tser"]
     assert [{key: row["params"][key] for key in ("ts_kl", "ts_ce", "entropy")} for row in rows[1:]] == [
         {**{"ts_kl": 1, "ts_ce": 1, "entropy": 1}, **setting} for setting in SETTINGS[1:]
@@ -496,7 +496,7 @@ def test_a_wrong_option_is_said_in_one_line(options, said):
 @pytest.mark.parametrize("scale", ["smoke", "reduced", "paper"])
 def test_every_row_that_the_papers_ran_has_a_run(scale):
     lines = [
-        line for name in published.tables() if name.endswith(("tser", "idsnn")) for line in ledger.lines(name, settings({"scale": scale}))
+        line for name in published.tables() if name.endswith(("tser", "idsnn")) for line in of_table(name, settings({"scale": scale}))
     ]
     ran = [line for line in lines if line.first.origin != "quoted"]
     assert len(ran) > 80 and not [line.lacking for line in ran if line.lacking]

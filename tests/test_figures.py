@@ -1,7 +1,6 @@
 """Figures as CSV: their pins, what is drawn of made-up runs, and the loss around a network whose loss is known."""
 
 import csv
-import json
 import subprocess
 import sys
 
@@ -10,18 +9,19 @@ import torch
 from torch import nn
 
 from benchmark.pins import published
-from benchmark.pins.kinds import ROOT
+from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
 from benchmark.reports import figures
-from benchmark.runs import lines as ledger
+from benchmark.runs.lines import of_table
 from benchmark.shared.errors import UserError
 from benchmark.training import surface
+from tests import made
 
 NAMES = ["figure5_idsnn", "figure4_ldd", "figure2_tser", "figure3_tser", "figure4_tser"]
 
 
 def entries(name, **chosen):
-    return ledger.lines(name, settings(chosen))
+    return of_table(name, settings(chosen))
 
 
 def test_the_figures_that_are_tables_in_disguise():
@@ -56,62 +56,84 @@ def test_the_surface_is_of_its_own_printed_recipe():
 # ---- what is drawn
 
 
-def pretend(root, run, metrics=None, **files):
-    """A finished run of these metrics and CSV files."""
-    folder = root / run.folder
-    folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps({"accuracy": 0.0, "accuracy_best": 0.0, **(metrics or {})}))
-    for name, lines in files.items():
-        with (folder / f"{name}.csv").open("w", newline="") as file:
+def pretend(root, run, accuracy=50.0, files=None, **changes):
+    """A finished run with this accuracy after every epoch, and CSV files beside its metrics."""
+    path = made.accuracy(root, run, accuracy, **changes)
+    for name, lines in (files or {}).items():
+        with path.with_name(f"{name}.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(lines[0]))
             writer.writeheader()
             writer.writerows(lines)
 
 
 def test_each_step_its_mean_and_its_spread_beside_the_printed(tmp_path):
+    """74.67 and 0.98 are printed, the floor of CIFAR100 is 0.6. Means over two seeds +- 12.706205 x deviation / sqrt(2)."""
     chosen = settings({"scale": "paper", "seeds": 2})
-    line = ledger.lines("figure2_tser", chosen)[1]
-    for run, steps, whole in zip(line.runs, ([74, 75, 76, 75], [70, 71, 72, 71]), (78.0, 76.0), strict=True):
-        pretend(tmp_path, run, {"accuracy_by_step": steps, "accuracy": whole})
-    points = figures.drawn(line, chosen, tmp_path)
+    line = of_table("figure2_tser", chosen)[1]
+    for run, steps, whole in zip(line.runs, ([74.5, 75, 76, 75.5], [73.9, 74.4, 75.4, 74.9]), (78.0, 76.0), strict=True):
+        pretend(tmp_path, run, whole, accuracy_by_step=steps)
+    points = figures.drawn(line, "paper", tmp_path)
     assert [point["step"] for point in points] == [1, 2, 3, 4, "mean", "spread", "all"]
-    assert [point["accuracy"] for point in points] == [72, 73, 74, 73, 73, 2, 77]
-    assert points[0]["accuracy_std"] == pytest.approx(8**0.5, abs=1e-5) and points[5]["accuracy_std"] == 0
+    assert [point["accuracy"] for point in points] == pytest.approx([74.2, 74.7, 75.7, 75.2, 74.95, 1.5, 77])
+    assert points[0]["accuracy_std"] == pytest.approx(0.6 / 2**0.5, abs=1e-5) and points[5]["accuracy_std"] == 0
     mean, spread = points[4], points[5]
-    assert (mean["published"], mean["verdict"]) == ("74.67", "match")  # 2 x 2.83 over our seeds
-    assert (spread["published"], spread["verdict"]) == ("0.98", "worse")  # a wider spread is none of the good
-    assert "published" not in points[6]
+    assert (mean["published"], mean["verdict"], mean["seeds_needed"]) == ("74.67", "undecided", 10)  # +- 3.812; 0.3035 with ten seeds
+    assert (mean["low"], mean["high"]) == (pytest.approx(74.95 - 3.811861, abs=1e-5), pytest.approx(74.95 + 3.811861, abs=1e-5))
+    assert (spread["published"], spread["verdict"]) == ("0.98", "match")
+    assert "published" not in points[6] and {point["differs"] for point in points} == {""}
 
 
-def test_smoke_says_that_it_is_not_comparable(tmp_path):
-    chosen = settings()
-    line = ledger.lines("figure2_tser", chosen)[2]
-    pretend(tmp_path, line.runs[0], {"accuracy_by_step": [1.0] * 4})
-    assert {point["verdict"] for point in figures.drawn(line, chosen, tmp_path) if point.get("published")} == {
-        "not comparable at this scale"
-    }
+def test_a_wider_spread_is_none_of_the_good(tmp_path):
+    chosen = settings({"scale": "paper", "seeds": 2})
+    line = of_table("figure2_tser", chosen)[1]
+    for run in line.runs:
+        pretend(tmp_path, run, accuracy_by_step=[74.0, 75.0, 76.0, 75.0])
+    assert [point.get("verdict") for point in figures.drawn(line, "paper", tmp_path)[4:]] == ["match", "worse", None]
+
+
+def test_what_is_not_comparable_says_in_what(tmp_path):
+    line = of_table("figure2_tser", settings())[2]
+    pretend(tmp_path, line.runs[0], accuracy_by_step=[1.0] * 4)
+    points = figures.drawn(line, "paper", tmp_path)
+    assert {point["verdict"] for point in points if point.get("published")} == {"not comparable"}
+    assert all(point["differs"].startswith("twin; digit-pairs for CIFAR100; ") for point in points)
+
+
+def test_a_damaged_run_is_not_drawn(tmp_path):
+    line = of_table("figure2_tser", settings({"seeds": 2}))[2]
+    for run in line.runs:  # one whole seed beside it or not
+        pretend(tmp_path, run, accuracy_by_step=[1.0] * 4)
+    (tmp_path / line.runs[0].folder / "metrics.json").write_text("{")
+    (point,) = figures.drawn(line, "smoke", tmp_path)
+    assert point["verdict"] == "damaged" and point["why"].startswith(f"{line.runs[0].folder}/metrics.json: ")
 
 
 def test_a_sweep_has_the_option_as_a_column(tmp_path):
     chosen = settings()
-    for line in ledger.lines("figure3_tser", chosen)[:2]:
-        pretend(tmp_path, line.runs[0], {"accuracy": 50.0, "accuracy_best": 60.0})
+    for line, value in zip(of_table("figure3_tser", chosen)[:2], (50.0, 51.0), strict=True):
+        made.write(tmp_path, line.runs[0], made.ending(line.runs[0], 60.0, value))
     points = figures.build("figure3_tser", chosen, tmp_path)
     assert [(point["lam"], point["accuracy"], point["accuracy_best"]) for point in points[:2]] == [
         (0.0001, 50.0, 60.0),
-        (0.001, 50.0, 60.0),
+        (0.001, 51.0, 60.0),
     ]
     assert [point["verdict"] for point in points[2:]] == ["not run"] * 4 and not any("lam" in point for point in points[2:])
 
 
 def test_a_curve_has_every_epoch_and_both_losses(tmp_path):
-    chosen = settings()
-    line = ledger.lines("figure5_idsnn", chosen)[1]
+    line = of_table("figure5_idsnn", settings())[1]
     epochs = [{"epoch": e, "accuracy": 10 * e, "loss_task": 2.0 / e, "loss_teacher": 1.0} for e in (1, 2)]
-    pretend(tmp_path, line.runs[0], curve=epochs)
-    points = figures.drawn(line, chosen, tmp_path)
+    pretend(tmp_path, line.runs[0], files={"curve": epochs})
+    points = figures.drawn(line, "smoke", tmp_path)
     drawn = [(point["epoch"], point["accuracy"], point["loss_labels"], point["loss"]) for point in points]
     assert drawn == [("1", 10.0, 2.0, 3.0), ("2", 20.0, 1.0, 2.0)]
+
+
+def test_a_run_without_its_curve_is_one_line(tmp_path):
+    line = of_table("figure5_idsnn", settings())[1]
+    pretend(tmp_path, line.runs[0])
+    with pytest.raises(UserError, match=r"curve.csv is not there: remove metrics.json beside it"):
+        figures.drawn(line, "smoke", tmp_path)
 
 
 def grid(height, side=5):
@@ -130,10 +152,9 @@ def test_roughness_is_none_for_a_plane_and_does_not_depend_on_height():
 
 
 def test_a_surface_ends_with_its_roughness(tmp_path):
-    chosen = settings()
-    line = ledger.lines("figure4_ldd", chosen)[0]
-    pretend(tmp_path, line.runs[0], surface=grid(lambda a, b: a * a + b * b))
-    points = figures.drawn(line, chosen, tmp_path)
+    line = of_table("figure4_ldd", settings())[0]
+    pretend(tmp_path, line.runs[0], files={"surface": grid(lambda a, b: a * a + b * b)})
+    points = figures.drawn(line, "smoke", tmp_path)
     assert len(points) == 26 and points[-1]["roughness"] == pytest.approx(0.25) and "roughness" not in points[0]
     assert (points[0]["a"], points[0]["b"], points[0]["loss"]) == ("-1.0", "-1.0", 2.0)
 

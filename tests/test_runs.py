@@ -13,7 +13,7 @@ from benchmark.pins import cells, kinds, published
 from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
 from benchmark.runs import lines, structures
-from benchmark.runs.run import KEYS, STATES, Run
+from benchmark.runs.run import KEYS, STATES, Run, number
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import lock, write_sealed
 from tests import made
@@ -21,7 +21,6 @@ from tests import made
 SMOKE = settings({"seeds": 2})
 LINES = lines.of_table("table1_ldd", SMOKE)
 RUN, OTHER = LINES[0].runs  # of one cell, seeds 0 and 1
-EPOCHS = 5
 
 
 # ---- states
@@ -189,6 +188,11 @@ def test_a_run_without_epochs_is_whole(tmp_path):
     assert run.why(tmp_path).endswith("accuracy 51.0 is not that of the last epoch, 50.0")
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1, 101, "50", None, True, [50]])
+def test_what_is_no_number_in_range(value):
+    assert not number(value, 0, 100) and number(100, 0, 100) and number(0.0, 0) and not number(math.inf, 0)
+
+
 def test_a_damaged_run_that_is_being_done_again_is_running(tmp_path):
     path = made.accuracy(tmp_path, RUN, 50.0)
     path.write_text("{")
@@ -208,6 +212,14 @@ def test_lines_share_numbers_of_one_cell_and_no_more():
         (2, "CIFAR100", 2),
     ]
     assert len({line.resolved.id for line in found}) == len(found) and all(len(line.runs) == 2 for line in found)
+
+
+def test_steps_of_a_row_are_lines_of_their_own():
+    """TSER's own ResNet-18 on CIFAR100 at T = 2 and 4: two accuracies, two spreads, two cells."""
+    found = [line for line in lines.of_table("table1_tser", SMOKE) if line.first.cell == "tser:resnet-18:ann-resnet-34"]
+    found = [line for line in found if line.first.dataset == "CIFAR100"]
+    assert [line.first.time_steps for line in found] == ["2", "4"] and found[0].resolved.id != found[1].resolved.id
+    assert [[number.metric for number in line.numbers] for line in found] == [["accuracy", "accuracy_std"]] * 2
 
 
 def test_rows_that_differ_by_an_option_run_other_cells():

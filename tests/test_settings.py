@@ -7,7 +7,7 @@ from snakemake.cli import parse_config
 from benchmark.pins import cells
 from benchmark.pins.kinds import ROOT
 from benchmark.pins.settings import CONFIG, check_directory, scales, settings
-from benchmark.runs import lines as ledger
+from benchmark.runs.lines import of_table
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
 
@@ -17,7 +17,7 @@ SCALES = ["paper", "reduced", "smoke"]
 def complaint(overrides) -> str:
     """What is said of a configuration; one line."""
     with pytest.raises(UserError) as error:
-        ledger.lines("table1_ldd", settings(overrides))
+        of_table("table1_ldd", settings(overrides))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -92,7 +92,7 @@ def test_what_snakemake_hands_on_as_text_is_read_as_values():
 
 def test_a_config_rule_reaches_only_what_it_is_for():
     rule = {"recipe": [{"for": {"method": "ldd"}, "set": {"epochs": 7}}]}
-    lines = ledger.lines("table1_ldd", settings(rule))
+    lines = of_table("table1_ldd", settings(rule))
     assert {(line.resolved.cell.method == "ldd", line.resolved.spec["recipe"]["epochs"] == 7) for line in lines} == {
         (True, True), (False, False)
     }  # fmt: skip
@@ -135,5 +135,5 @@ def test_profiles_name_their_scale_and_its_directory():
 
 def test_equal_settings_give_equal_cells_whatever_their_source():
     by_text, by_value = settings({"recipe": {"epochs": "2"}}), settings({"recipe": {"epochs": 2}})
-    ids = [[line.resolved.id for line in ledger.lines("table1_ldd", chosen)] for chosen in (by_text, by_value)]
+    ids = [[line.resolved.id for line in of_table("table1_ldd", chosen)] for chosen in (by_text, by_value)]
     assert ids[0] == ids[1] and cells.PROTOCOL >= 1
