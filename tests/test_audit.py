@@ -539,6 +539,8 @@ def test_copied(clean, equal, shared, found):
     items = [item for item in clean((*one, *two)) if item.check == "copied"]
     assert [(item.status, item.kind) for item in items] == ([(found, "copied")] if found else [])
     assert found != "finding" or f"share {equal} of {shared} values" in items[0].sentence
+    changed = [[replace(pin, **change) for pin in (*one, *two)] for change in ({"options": "kd=0"}, {"value": "90.1"}, {"metric": "acs_M"})]
+    assert not [item for pins in changed for item in clean(tuple(pins)) if item.check == "copied"]  # plain accuracies of two decimals only
 
 
 @pytest.mark.parametrize(
@@ -557,6 +559,29 @@ def test_full_method(clean, options, value, expected):
     assert all(("not below the variant" in item.sentence) is (item.status == "ok") for item in items)
 
 
+def test_an_ablation_is_compared_with_its_own_setting(clean):
+    """Not with another data set's full method, nor with another ablation."""
+    pins = (
+        _pin(dataset="CIFAR100", value="70.00"),
+        _pin(row=2, options="init=0", value="80.00"),
+        _pin(row=3, options="kd=0", value="91.00"),
+    )
+    assert not [item for item in clean(pins) if item.check == "full_method"]
+    assert only(clean((*pins[:1], _pin(row=4), pins[2])), "full_method").printed == "90.12"
+
+
+@pytest.mark.parametrize(
+    ("value", "steps", "expected"),
+    [("95.00", "4", ("finding", "remark", "baseline")), ("90.12", "4", ("ok", "", "baseline")), ("95.00", "6", None)],
+)
+def test_another_teacher(clean, value, steps, expected):
+    """Another paper, the same method and student: the teacher of a third name."""
+    pins = (_pin(cell="kd:net:ann-big"), _pin(row=2, value=value, time_steps=steps, cell="kd:net:ann-small", paper="later"))
+    items = [item for item in clean(pins) if item.check == "other_teacher"]
+    assert [graded(item) for item in items] == ([expected] if expected else [])
+    assert not [item for item in clean((pins[0], replace(pins[1], cell="kd:net:ann-big"))) if item.check == "other_teacher"]
+
+
 @pytest.mark.parametrize(("value", "status"), [("90.10", "finding"), ("90.11", "ok"), ("91.00", "ok")])
 def test_more_steps(clean, value, status):
     """90.115 is in both 90.12 and 90.11; 90.10 is below."""
@@ -573,7 +598,9 @@ def _fires(row, rate, acs):
 )
 def test_rates_and_accumulates(clean, rate, acs, status):
     """Against 10.0 % with 100.0 M; 10.0 % twice says nothing."""
-    assert only(clean((*_fires(1, "10.0", "100.0"), *_fires(2, rate, acs))), "rate_and_acs").status == status
+    item = only(clean((*_fires(1, "10.0", "100.0"), *_fires(2, rate, acs))), "rate_and_acs")
+    assert item.status == status and ("fewer spikes, more ACs" in item.sentence) is (status == "finding")
+    assert item.sentence.startswith("clean Table 1, row 2" if rate == "8.0" else "clean Table 1, row 1")  # the lower rate first
 
 
 @pytest.mark.parametrize(("rate", "status"), [("9.20", "ok"), ("8.90", "finding"), ("10.90", "ok"), ("11.30", "finding")])
@@ -613,6 +640,11 @@ def test_names(clean, backbone, cell, check, expected):
 )
 def test_the_same_digits(clean, first, second, found):
     assert ("same_digits" in {item.check for item in clean((_pin(**first), _pin(row=2, **second)))}) is found
+
+
+def test_one_blank_row_is_found(clean):
+    items = clean((_pin(source="clean.txt:7"), _pin(row=3, value="89.00", cell="direct:other-4-384", source="clean.txt:9")))
+    assert [(item.row, item.lines) for item in items if item.check == "blank"] == [("2", "clean.txt:8")]
 
 
 def test_blank_rows_are_found_with_their_lines(clean):
@@ -695,6 +727,7 @@ def test_an_impossible_accuracy_is_a_finding(clean):
         assert (item.status, item.severity) == expected
     assert not list(resolution.given("98.21", _pin(), [_pin()], "here", "fact"))  # 10,000 images give every two decimals
     (said,) = (item for item in FOUND if item.check == "possible")
+    assert said.lines == "spikformer_v2.txt:305"
     assert said.fact == "spikformer_v2 98.2 on DVS128" and "283 of 288 test clips are 98.264" in said.sentence
 
 
@@ -712,6 +745,12 @@ def test_fourteen_times_faster_rests_on_six_images():
     assert "6 of 10,000 test images" in fact.sentence and "13.7, which agrees only after rounding" in fact.sentence
     gain = FACTS["idsnn size of the gain of + initialization, CIFAR10"].findings[0]
     assert (gain.images, gain.resolves) == ("10", "0.68")
+
+
+def test_the_smallest_of_several_leads_counts():
+    """spikformer_v2.txt:124-125: 80.90 - 80.00 is 9 clips of 1,000, 95.19 - 94.97 is 22 images of 10,000."""
+    fact = FACTS["spikformer_v2 lead: SSA beats softmax attention on CIFAR10-DVS and CIFAR10"].findings[0]
+    assert (fact.images, fact.difference) == ("9", "0.9") and "9 of 1,000 test images" in fact.sentence
 
 
 def test_images_are_printed_with_what_is_resolved():
@@ -801,6 +840,7 @@ def test_settings_stated_twice(monkeypatch):
         "200",
         "clean.txt:1 clean.txt:2",
     )
+    assert second.printed == "64"
     assert (second.status, second.lines) == ("ok", "clean.txt:1 clean.txt:4")
 
 
