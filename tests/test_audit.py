@@ -76,6 +76,7 @@ def test_power_with_a_first_layer():
     item = pick("power", "spikformer_v2", 2, 15)
     assert (item.expected, item.difference, item.severity) == ("3.492", "0.543", "inconsistency")
     assert "first ResNet layer" in item.sentence
+    assert arithmetic.STEM_G.value == Fraction(118_013_952, 10**9)
 
 
 def test_power_without_an_explanation():
@@ -342,6 +343,11 @@ def test_rounding_decides(clean, value, status):
 def test_a_repeated_row_and_a_fall_with_steps_are_found(clean):
     pins = (_pin(), _pin(row=2), _pin(row=3, time_steps="6", value="89.00"))
     assert {(item.check, item.row) for item in clean(pins) if item.status == "finding"} == {("row_twice", "2"), ("more_steps", "3")}
+
+
+def test_what_differs_is_compared_with_the_nearest(clean):
+    pins = (_pin(), _pin(row=2, value="95.00"), _pin(row=3, value="94.00"))
+    assert [item.expected for item in clean(pins) if item.check == "same_value"] == ["90.12", "95"]
 
 
 def test_steps_not_printed_may_be_any_of_the_printed(clean):
