@@ -128,6 +128,16 @@ def test_data_sets_origins_and_groups():
     each([pin for pin in ALL if pin.dataset == "-"], lambda pin: pin.metric == "complexity_M")
 
 
+def test_rows_that_a_paper_may_not_have_run():
+    """ldd.txt:240 calls its baselines directly trained and original; tser.txt:181 says 'compared with previous approaches'."""
+    unstated = Counter((pin.name, pin.method) for pin in ALL if pin.origin == "unstated")
+    baselines = ("Spikformer", "Spike-driven Transformer", "Meta-SpikeFormer")
+    expected = {("table1_ldd", method): 3 for method in baselines} | {("table3_ldd", "-"): 1}
+    expected |= {("table1_tser", method): 14 for method in ("LaSNN", "KDSNN", "BKDSNN")}
+    expected |= {("table2_tser", method): 2 for method in ("LaSNN", "KDSNN", "BKDSNN", "Teacher ANN")}
+    assert unstated == expected
+
+
 def test_time_steps_are_printed_forms():
     each(ALL, lambda pin: re.fullmatch(r"-|\d+|\d+\(\d+\)|\d+/\d+", pin.time_steps))
     # a pair of steps belongs to the numbers printed once for both; each accuracy of the pair has its own
