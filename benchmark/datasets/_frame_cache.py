@@ -51,7 +51,7 @@ def kept(folder: Path, key: str, shape: Sequence[int], cut: Callable[[Sequence[i
 def _opened(path: Path, shape: Sequence[int]) -> np.ndarray | None:
     """The pack, writable copy on write, or None."""
     try:
-        found = np.load(path, mmap_mode="c", allow_pickle=False)
+        found = np.lib.format.open_memmap(path, "c")
         os.utime(path)
     except (OSError, ValueError):
         return None

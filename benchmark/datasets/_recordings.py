@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmark.datasets import _frame_cache
-from benchmark.datasets._events import EVENT, Recordings, events
+from benchmark.datasets._events import Recordings, events
 from benchmark.shared.errors import UserError
 
 

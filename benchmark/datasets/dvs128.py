@@ -87,11 +87,12 @@ def tonics(name: str, root: Path, split: str) -> tuple[list[File], list[int]]:
             f"{name} is not in {root}: put tonic's ibmGesture{split.title()}/<user_light>/<class>.npy into {root / 'DVSGesture'}, "
             f"or fetch it with: python -m benchmark download {name} --data-root {root}"
         )
-    paths = sorted(place[0].glob("*/*.npy"), key=lambda path: (path.stem, path.parent.name))
     known = {str(label): label for label in range(CLASSES)}
+    paths = sorted(place[0].glob("*/*.npy"))
     wrong = [path for path in paths if path.stem not in known]
     if wrong:
         raise UserError(f"{wrong[0]}: no class is called {wrong[0].stem}; tonic's files are called 0.npy to {CLASSES - 1}.npy")
+    paths.sort(key=lambda path: known[path.stem])
     return [File(path) for path in paths], [known[path.stem] for path in paths]
 
 
