@@ -40,7 +40,7 @@ def one_line(error) -> str:
 # ---- contracts, for every file in benchmark/datasets by its being there
 
 FOLDER = catalogue.FOLDERS["data set"]
-FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
+FILES = [*sorted(catalogue.files("data set").values()), catalogue.FOLDERS["data set"] / "_template.py"]
 NAMES = [(path, name) for path in FILES for name in catalogue.declared(path).tables["DATASETS"]]
 HERE = Path(os.environ.get("SPIKELEDGER_DATA", helpers.ROOT / "data"))
 

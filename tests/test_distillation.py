@@ -495,9 +495,7 @@ def test_a_wrong_option_is_said_in_one_line(options, said):
 
 @pytest.mark.parametrize("scale", ["smoke", "reduced", "paper"])
 def test_every_row_that_the_papers_ran_has_a_run(scale):
-    lines = [
-        line for name in published.tables() if name.endswith(("tser", "idsnn")) for line in of_table(name, settings({"scale": scale}))
-    ]
+    lines = [line for name in published.tables() if name.endswith(("tser", "idsnn")) for line in of_table(name, settings({"scale": scale}))]
     ran = [line for line in lines if line.first.origin != "quoted"]
     assert len(ran) > 80 and not [line.lacking for line in ran if line.lacking]
     assert all(line.resolved.upstream for line in lines if line.resolved and line.resolved.cell.method in METHODS)

@@ -24,7 +24,18 @@ from tonic.transforms import ToFrame
 from torchvision.transforms import functional
 from torchvision.transforms.functional import InterpolationMode
 
-from benchmark.datasets import _camera, _draw, _event_augment, _events, _frame_cache, _recordings, cifar10_dvs, dvs128, event_digits, n_mnist
+from benchmark.datasets import (
+    _camera,
+    _draw,
+    _event_augment,
+    _events,
+    _frame_cache,
+    _recordings,
+    cifar10_dvs,
+    dvs128,
+    event_digits,
+    n_mnist,
+)
 from benchmark.datasets._events import EVENT
 from benchmark.datasets._recordings import File, read
 from benchmark.shared.errors import UserError
@@ -85,7 +96,9 @@ def as_aedat4(events) -> bytes:
     xml = f'<dv version="2.0"><node name="outInfo"><node name="0">{kind}{info}</node></node></dv>'.encode()
     header = struct.pack("<I4s5H2xiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(xml)) + xml + b"\0"
     header += b"\0" * (-len(header) % 4)
-    body = np.zeros(len(events), {"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "?"], "offsets": [0, 8, 10, 12], "itemsize": 16})
+    body = np.zeros(
+        len(events), {"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "?"], "offsets": [0, 8, 10, 12], "itemsize": 16}
+    )
     for name in body.dtype.names:
         body[name] = events[name]
     packet = struct.pack("<I4s3H2xiII", 16, b"EVTS", 6, 8, 4, 8, 4, len(events)) + body.tobytes()
@@ -301,10 +314,18 @@ BAD = {  # what is wrong: (format, how its bytes come about, what the line says)
     "x outside": ("npz", lambda: as_npz(changed(x=(7, 128))), "event 7 of 300 has x = 128, which the sensor of 128 x 128 pixels"),
     "y outside": ("npz", lambda: as_npz(changed(y=(8, -1))), "event 8 of 300 has y = -1"),
     "x outside in aedat3": ("aedat3", lambda: as_aedat3(changed(x=(9, 345))), "event 9 of 300 has x = 345"),
-    "x far outside": ("npz", lambda: as_npz(made_up(300)) and savez(x=made_up(300)["x"].astype(np.int64) + 2**16), "event 0 of 300 has x = 65"),
+    "x far outside": (
+        "npz",
+        lambda: as_npz(made_up(300)) and savez(x=made_up(300)["x"].astype(np.int64) + 2**16),
+        "event 0 of 300 has x = 65",
+    ),
     "polarity": ("npz", lambda: savez(p=np.full(300, 2)), "event 0 of 300 has p = 2"),
     "negative time": ("npz", lambda: savez(t=np.arange(300) - 5), "event 0 of 300 has t = -5"),
-    "another camera": ("aedat2", lambda: as_aedat2(made_up(9)) + struct.pack(">II", 1 << 22, 999_999), "event 9 has an address that a DVS128"),
+    "another camera": (
+        "aedat2",
+        lambda: as_aedat2(made_up(9)) + struct.pack(">II", 1 << 22, 999_999),
+        "event 9 has an address that a DVS128",
+    ),
     "out of order": ("npz", lambda: as_npz(changed(t=(20, 0))), "out of order: time runs back 1 times, first from [0-9]+ to 0 us"),
     "lengths differ": ("npz", lambda: savez(x=np.zeros(299, int)), r"'x' has the shape \(299,\), of 300 events"),
     "not columns": ("npz", lambda: savez(x=np.zeros((300, 2), int)), r"'x' has the shape \(300, 2\)"),
@@ -342,7 +363,11 @@ def test_a_bad_recording_is_one_line_that_names_it(what, tmp_path):
 
 
 def test_unreadable_files_are_named(tmp_path):
-    for path, said in ((tmp_path / "a.npz", "No such file"), (tmp_path / "a.bin", "No such file"), (tmp_path / "a.txt", "no recording is read")):
+    for path, said in (
+        (tmp_path / "a.npz", "No such file"),
+        (tmp_path / "a.bin", "No such file"),
+        (tmp_path / "a.txt", "no recording is read"),
+    ):
         with pytest.raises(UserError, match=said) as error:
             read(path, SHAPE)
         assert str(path) in one_line(error)
@@ -1070,14 +1095,18 @@ def test_a_stand_in_is_as_declared(name, stand_ins):
         assert len(counts) == entry["classes"] and counts.max() - counts.min() <= 1 and split.labels.dtype == torch.int64
         for source in recordings.sources:
             events = source.events(entry["shape"])
-            assert events.dtype == EVENT and np.array_equal(_events.events("", **{n: events[n] for n in "xytp"}, shape=entry["shape"]), events)
+            assert events.dtype == EVENT and np.array_equal(
+                _events.events("", **{n: events[n] for n in "xytp"}, shape=entry["shape"]), events
+            )
             assert 290_000 < events["t"][-1] <= 300_000
 
 
 @pytest.mark.parametrize("name", STAND_INS)
 def test_train_and_test_show_disjoint_digits(name, monkeypatch):
     shown = []
-    monkeypatch.setattr(event_digits, "film", lambda glyphs, *rest: shown.append(glyphs) or _events.made([made_up(20)], np.zeros(1, int), rest[1]))
+    monkeypatch.setattr(
+        event_digits, "film", lambda glyphs, *rest: shown.append(glyphs) or _events.made([made_up(20)], np.zeros(1, int), rest[1])
+    )
     event_digits.load(name, Path())
     train, test = ({glyph.tobytes() for glyph in glyphs} for glyphs in shown)
     assert len(train) + len(test) > 1700 and not train & test
@@ -1089,7 +1118,9 @@ def test_the_label_is_in_the_frames(name, stand_ins):
     from sklearn.linear_model import RidgeClassifier
 
     frames = _events.framed(stand_ins[name], 5)
-    x, tests = (torch.nn.functional.avg_pool2d(split.images.flatten(1, 2).float(), 2).flatten(1).sqrt() for split in (frames.train, frames.test))
+    x, tests = (
+        torch.nn.functional.avg_pool2d(split.images.flatten(1, 2).float(), 2).flatten(1).sqrt() for split in (frames.train, frames.test)
+    )
     found = RidgeClassifier(alpha=1000).fit(x, frames.train.labels).score(tests, frames.test.labels)
     assert found > {"saccade-digits": 0.75, "motion-digits": 0.85}[name]
 

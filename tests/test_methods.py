@@ -17,7 +17,7 @@ from benchmark.method import Method, Outputs, cross_entropy
 from benchmark.networks import build as networks
 from benchmark.pins import kinds as catalogue
 from benchmark.pins.cells import Cell, parameters
-from benchmark.pins.published import DATASETS
+from benchmark.pins.published import datasets
 from benchmark.shared.errors import UserError
 from benchmark.training.outputs import Tapped
 from methods.direct import Direct
@@ -199,7 +199,7 @@ def test_every_parameter_is_read_and_limited(path):
     unlimited = {key for key, value in found["params"].items() if isinstance(value, (str, int, float)) and not isinstance(value, bool)}
     assert unlimited <= set(limited), "a number needs a range, a word its choices"
     for dataset, values in found.get("params_for", {}).items():
-        assert dataset in DATASETS and values.keys() <= found["params"].keys()
+        assert dataset in datasets() and values.keys() <= found["params"].keys()
 
 
 @each_file
