@@ -84,6 +84,7 @@ def test_power_without_an_explanation():
     item = pick("power", "spikformer_v2", 2, 3)
     assert (item.expected, item.difference) == ("70.461", "0.473")
     assert "first ResNet layer" not in item.sentence
+    assert "what the other 0.473 mJ count is not said" in item.sentence
 
 
 def test_energy_of_kdsnn_on_vgg16():
