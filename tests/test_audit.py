@@ -84,6 +84,7 @@ def test_power_without_an_explanation():
     item = pick("power", "spikformer_v2", 2, 3)
     assert (item.expected, item.difference) == ("70.461", "0.473")
     assert "first ResNet layer" not in item.sentence
+    assert "what the other 0.473 mJ count is not said" in item.sentence
 
 
 def test_energy_of_kdsnn_on_vgg16():
@@ -192,6 +193,36 @@ def test_enough_findings_and_all_are_complete():
         assert item.check == "read" or (item.printed and item.expected), item
     assert {item.check for item in FOUND + PASSED} == set(report.CHECKS)
     assert len(set(FOUND)) == len(FOUND)
+
+
+def test_how_grave_each_rule_is():
+    """What is a slip, what something unprinted may explain, what is odd and harmless: reviewed, one line a rule."""
+    found = {}
+    for item in FOUND:
+        found.setdefault(item.check, set()).add(item.severity)
+    assert found == {
+        "energy": {"error", "remark"},
+        "power": {"error", "inconsistency", "remark"},
+        "complexity": {"remark"},
+        "complexity_shape": {"error"},
+        "same_value": {"error", "inconsistency", "remark"},
+        "size_in_name": {"error"},
+        "claim": {"error", "inconsistency", "remark"},
+        "copied": {"inconsistency"},
+        "blank": {"inconsistency"},
+        "possible": {"inconsistency"},
+        "best_epoch": {"inconsistency"},
+        "setting": {"inconsistency"},
+        "read": {"inconsistency", "remark"},
+        "other_teacher": {"remark"},
+        "row_twice": {"remark"},
+        "same_digits": {"remark"},
+        "full_method": {"remark"},
+        "rate_and_acs": {"remark"},
+        "rate_ratio": {"remark"},
+        "letters": {"remark"},
+        "resolution": {"remark"},
+    }
 
 
 def test_numeric_findings_have_no_value_in_common_with_what_is_expected():

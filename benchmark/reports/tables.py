@@ -189,7 +189,9 @@ def notes(found: list[dict], measured: list[Measured], settings: Settings) -> st
     text += ", a tiny twin on stand-in data: its accuracy says that the code works, nothing about the paper." if tiny else "."
     failed = [f"row {line['row']}: {line['checks']}" for line in found if line["checks"] not in ("", "passed")]
     text += f"\n\n! a check of the network that ran failed ({'; '.join(dict.fromkeys(failed))})." if failed else ""
-    wrong = [f"- row {line['row']}: {line['why']}" for line in found if line["why"]]
+    wrong = [
+        f"- row {line['row']}: {line['why']}" for line, each in zip(found, measured, strict=True) if line["why"] and not each.line.lacking
+    ]
     return text + ("\n\n" + "\n".join(dict.fromkeys(wrong)) if wrong else "")
 
 
