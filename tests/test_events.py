@@ -148,7 +148,7 @@ def write(folder: Path, name: str, events) -> Path:
 
 
 def test_events_are_tonics():
-    assert EVENT == tonic.io.events_struct
+    assert tonic.io.events_struct == EVENT
 
 
 def cut_by_its_library(events, steps, rule, shape):
@@ -420,7 +420,7 @@ def test_mutated_recordings_are_read_inside_the_sensor_or_refused(name, tmp_path
         else:
             ends["read"] += 1
             assert events.dtype == EVENT and len(events) and (np.diff(events["t"]) >= 0).all()
-            assert 0 <= events["x"].min() and events["x"].max() < 34 and 0 <= events["y"].min() and events["y"].max() < 34
+            assert events["x"].min() >= 0 and events["x"].max() < 34 and events["y"].min() >= 0 and events["y"].max() < 34
         assert time.monotonic() - began < 5
     assert ends["refused"] > 50 and sum(ends.values()) == 200
 

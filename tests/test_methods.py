@@ -253,7 +253,7 @@ def test_loss_in_bfloat16_is_a_float32(path):
 def choose(monkeypatch, path, in_config=None, **options):
     """What the cells of a row with these options run with."""
     monkeypatch.setattr(catalogue, "method", lambda _: catalogue.declared(path))
-    cell = Cell("paper", "table", path.stem, "backbone", None, "data", STEPS, tuple(options.items()))
+    cell = Cell("tser", "table", path.stem, "backbone", (), "data", STEPS, tuple(options.items()))
     return parameters(cell, SimpleNamespace(params={path.stem: in_config or {}}))
 
 

@@ -16,18 +16,24 @@ from benchmark.pins.cells import Cell
 from benchmark.pins.kinds import ROOT
 from benchmark.pins.settings import settings
 from benchmark.shared.files import locked
-from benchmark.workflow import warm
+from benchmark.workflow import handed, warm
 
 WAIT = 90
 
 
-def spec(epochs):
-    cell = Cell("ldd", "table1_ldd", "direct", "spikformer-4-384", None, "CIFAR10", 2)
-    return cells.resolve(cell, settings({"recipe": {"epochs": epochs}})).json
+def cell(epochs):
+    made = Cell("ldd", "table1_ldd", "direct", "spikformer-4-384", (), "CIFAR10", 2)
+    return cells.resolve(made, settings({"recipe": {"epochs": epochs}}))
 
 
-def words(folder, epochs=1):
-    return [sys.executable, "-m", "benchmark", "run", "--spec", spec(epochs), "--seed", "0", "--out", str(folder), "--device", "cpu"]
+def words(runs, epochs=1):
+    handed.write(runs, [cell(epochs)])
+    return [sys.executable, "-m", "benchmark", "run", cell(epochs).id, "--seed", "0", "--runs", str(runs), "--device", "cpu"]
+
+
+def folder(runs, epochs=1):
+    """Where the run's files lie."""
+    return runs / cell(epochs).id / "seed0"
 
 
 def until(condition):
