@@ -216,7 +216,7 @@ def test_a_changed_value_is_found(house):
     found = lines.problems(list(lines._of_sheets()), {paper: lines.read(paper) for paper in PAPERS})
     assert found == [
         "idsnn/paper.yaml hyperparameters batch_size: idsnn.txt:166 has no '64'",
-        "ldd/recipes.yaml set epochs: ldd.txt:242 has no '351'",
+        "ldd/recipes.yaml rules set epochs: ldd.txt:242 has no '351'",
     ]
 
 
