@@ -157,7 +157,7 @@ def test_a_misspelt_pin_is_an_error_not_a_gap(changed, words):
     [
         ({"cell": "ecmt:vit-s-16"}, "method ecmt: to be built"),
         ({"cell": "direct:resnet-104"}, "backbone resnet-104: to be built"),
-        ({"dataset": "DVS128"}, "data set DVS128: to be built"),
+        ({"origin": "quoted", "cell": "direct:vit-b-16"}, "recipe vit: to be built"),
     ],
 )
 def test_what_is_not_built_is_on_a_list_that_says_why(changed, reason):
@@ -201,7 +201,10 @@ def test_a_quoted_row_runs_by_the_recipe_of_the_work_it_quotes():
     works = {}
     for n in published.numbers():
         if n.origin == "quoted" and n.cell:
-            works.setdefault((n.name, n.row), set()).add(cells.work_of(n))
+            try:
+                works.setdefault((n.name, n.row), set()).add(cells.work_of(n))
+            except UserError:  # a network that nobody has built
+                assert ("backbone", n.cell.split(":")[1]) in kinds.not_built()
     assert not {work for found in works.values() for work in found} & {"ldd", "tser", "idsnn", "ecmt", "spikformer_v2"} - {"ecmt"}
     qcfs = next(n for n in published.read("table1_idsnn") if n.cell == "direct:ann-resnet-18")
     assert cells.work_of(qcfs) == "qcfs"

@@ -17,7 +17,7 @@ from benchmark.method import Method, Outputs, cross_entropy
 from benchmark.networks import build as networks
 from benchmark.pins import kinds as catalogue
 from benchmark.pins.cells import Cell, parameters
-from benchmark.pins.published import DATASETS
+from benchmark.pins.published import datasets
 from benchmark.shared.errors import UserError
 from benchmark.training.outputs import Tapped
 from methods.direct import Direct
@@ -147,14 +147,9 @@ PAIRS = [("resnet", "ann-resnet"), ("spikformer", "vit")]
 
 
 def live(name, steps, seed):
-    """A tiny network of `helpers` whose neurons fire: normalisations of other values than a fresh one's."""
+    """A tiny network of `helpers` whose neurons fire."""
     torch.manual_seed(seed)
-    model = networks.build(helpers.network(name), CLASSES, [3, 16, 16], steps)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 1.0, 2.0)
-            nn.init.uniform_(module.bias, 0.0, 0.5)
-    return model
+    return helpers.enliven(networks.build(helpers.network(name), CLASSES, [3, 16, 16], steps))
 
 
 def described(name):
@@ -199,7 +194,7 @@ def test_every_parameter_is_read_and_limited(path):
     unlimited = {key for key, value in found["params"].items() if isinstance(value, (str, int, float)) and not isinstance(value, bool)}
     assert unlimited <= set(limited), "a number needs a range, a word its choices"
     for dataset, values in found.get("params_for", {}).items():
-        assert dataset in DATASETS and values.keys() <= found["params"].keys()
+        assert dataset in datasets() and values.keys() <= found["params"].keys()
 
 
 @each_file
@@ -253,7 +248,7 @@ def test_loss_in_bfloat16_is_a_float32(path):
 def choose(monkeypatch, path, in_config=None, **options):
     """What the cells of a row with these options run with."""
     monkeypatch.setattr(catalogue, "method", lambda _: catalogue.declared(path))
-    cell = Cell("paper", "table", path.stem, "backbone", None, "data", STEPS, tuple(options.items()))
+    cell = Cell("tser", "table", path.stem, "backbone", (), "data", STEPS, tuple(options.items()))
     return parameters(cell, SimpleNamespace(params={path.stem: in_config or {}}))
 
 

@@ -11,7 +11,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.base import MemoryModule
 
-from benchmark.neurons import Maker, lif, maker, names, plif
+from benchmark.neurons import Maker, _fused, lif, maker, names, plif
 from benchmark.neurons._base import Neuron
 from benchmark.neurons._fused import BLOCK, Fused, Pass
 from benchmark.neurons._surrogates import SURROGATES, surrogate_function
@@ -207,6 +207,18 @@ def test_a_fused_neuron_saves_its_charged_membrane_and_nothing_else(name, dtype)
     assert [(tensor.shape, tensor.dtype) for tensor in large] == [(x.shape, torch.float32)]
 
 
+def test_without_a_gradient_the_kernel_writes_no_charged_membrane(monkeypatch):
+    forward, written = _fused._forward, []
+    monkeypatch.setattr(
+        _fused, "_forward", lambda x, spikes, charged, *rest: written.append(charged.size) or forward(x, spikes, charged, *rest)
+    )
+    x = currents(4, 3, 50)
+    with torch.no_grad():
+        layer("lif")(x)
+    layer("lif")(x.requires_grad_())
+    assert written == [0, x.numel()]
+
+
 @each_file
 def test_all_threads_give_the_same_result(name):
     x, before = currents(4, 9 * BLOCK), torch.get_num_threads()
@@ -261,7 +273,7 @@ def test_every_neuron_file_is_offered_but_the_template():
 SHAPES = {  # of x = h - threshold, written out
     "sigmoid": lambda x, a: a * torch.sigmoid(a * x) * (1 - torch.sigmoid(a * x)),
     "atan": lambda x, a: a / 2 / (1 + (math.pi / 2 * a * x) ** 2),
-    "rect": lambda x, a: a * (x.abs() < 1 / (2 * a)),
+    "rect": lambda x, a: a * (x.abs() < 1 / (2 * a)).to(x),
     "triangle": lambda x, a: (1 / a - x.abs()).clamp(min=0) / (1 / a) ** 2,  # TET's public code with gamma = 1 / a
 }
 
@@ -291,9 +303,21 @@ def test_a_rectangle_is_open_at_both_ends(kernel_calls):
 # ---- the fused leaky neurons against spikingjelly's
 
 CONSTANTS = [
-    {"tau": tau, "decay_input": decay, "v_reset": reset, "detach_reset": detach, "surrogate": name, "alpha": alpha}
-    for tau, decay, reset, detach, (name, alpha) in itertools.product(
-        (2.0, 1.5), (True, False), (0.0, None, -0.25), (True, False), (("sigmoid", 4.0), ("atan", 2.0), ("rect", 0.8), ("triangle", 0.7))
+    {
+        "tau": tau,
+        "v_threshold": threshold,
+        "decay_input": decay,
+        "v_reset": reset,
+        "detach_reset": detach,
+        "surrogate": name,
+        "alpha": alpha,
+    }
+    for (tau, threshold), decay, reset, detach, (name, alpha) in itertools.product(
+        ((2.0, 1.0), (1.5, 0.7)),
+        (True, False),
+        (0.0, None, -0.25),
+        (True, False),
+        (("sigmoid", 4.0), ("atan", 2.0), ("rect", 0.8), ("triangle", 0.7)),
     )
 ]
 each_fused = pytest.mark.parametrize("name", ["lif", "plif"])
@@ -327,6 +351,13 @@ def test_every_constant_means_what_spikingjelly_means(name, constants, kernel_ca
     assert torch.equal(layer(name, **constants).double()(x.double()), expected)
 
 
+@each_fused
+@pytest.mark.parametrize("v_reset", [0.0, None])
+def test_it_fires_at_the_threshold(name, v_reset, back_end):
+    x = torch.tensor([[1.0, 1.0 - 2**-24]])
+    assert layer(name, v_reset=v_reset, decay_input=False)(x).tolist() == [[1.0, 0.0]]
+
+
 def test_idsnns_neuron_in_plain_numbers():
     """v <- 0.25 v (1 - s) + x, spike from 0.5 on: the inputs 0.4, 0.4001, 0.4 make 0.4, 0.5001 with a spike, 0.4."""
     constants = {"tau": 4 / 3, "v_threshold": 0.5, "decay_input": False, "surrogate": "rect", "alpha": 1.0}
@@ -344,6 +375,11 @@ def test_a_learned_time_constant_in_plain_numbers():
     node(x).backward(torch.tensor([[1.0], [2.0]]))
     assert x.grad.flatten().tolist() == pytest.approx([(0.3 + 0.5 * 2 * 0.45) / 2, 2 * 0.45 / 2])
     assert node.w.grad.item() == pytest.approx((0.3 * 0.6 + 2 * 0.45 * 0.6) / 4)  # sigmoid'(0) is a quarter
+
+
+def test_the_templates_neuron_in_plain_numbers():
+    """Charged: 1.2, 0.1 - 1.3, -0.1 + 1.05, 0.475 + 0.6; what is sent is taken away."""
+    assert layer("_template")(torch.tensor([[1.2], [-1.3], [1.05], [0.6]])).flatten().tolist() == [1, -1, 0, 1]
 
 
 def test_a_time_constant_of_a_billion_steps_is_none():

@@ -128,6 +128,16 @@ def test_data_sets_origins_and_groups():
     each([pin for pin in ALL if pin.dataset == "-"], lambda pin: pin.metric == "complexity_M")
 
 
+def test_rows_that_a_paper_may_not_have_run():
+    """ldd.txt:240 calls its baselines directly trained and original; tser.txt:181 says 'compared with previous approaches'."""
+    unstated = Counter((pin.name, pin.method) for pin in ALL if pin.origin == "unstated")
+    baselines = ("Spikformer", "Spike-driven Transformer", "Meta-SpikeFormer")
+    expected = {("table1_ldd", method): 3 for method in baselines} | {("table3_ldd", "-"): 1}
+    expected |= {("table1_tser", method): 14 for method in ("LaSNN", "KDSNN", "BKDSNN")}
+    expected |= {("table2_tser", method): 2 for method in ("LaSNN", "KDSNN", "BKDSNN", "Teacher ANN")}
+    assert unstated == expected
+
+
 def test_time_steps_are_printed_forms():
     each(ALL, lambda pin: re.fullmatch(r"-|\d+|\d+\(\d+\)|\d+/\d+", pin.time_steps))
     # a pair of steps belongs to the numbers printed once for both; each accuracy of the pair has its own
@@ -187,10 +197,16 @@ def test_paper_sheet(paper):
     ("line", "message"),
     [
         ("one,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,c,,", "not a pin line"),
-        ("1,g,m,b,CIFAR10,4,accuracy,high,%,measured,s,c,,", "not a pin line"),
+        ("1,g,m,b,CIFAR10,4,accuracy,high,%,measured,s,c,,", "value must be a number in plain digits, not 'high'"),
         ("1,g,m,b,CIFAR-10,4,accuracy,1,%,measured,s,c,,", "unknown dataset 'CIFAR-10'"),
         ("1,g,m,b,CIFAR10,4,acuracy,1,%,measured,s,c,,", "did you mean accuracy"),
         ("1,g,m,b,CIFAR10,4,accuracy,1,%,guessed,s,c,,", "unknown origin"),
+        ("1,g,m,b,CIFAR10,4,accuracy,nan,%,measured,s,,,", "value must be a number in plain digits, not 'nan'"),
+        ("1,g,m,b,CIFAR10,4,accuracy,inf,%,measured,s,,,", "value must be a number in plain digits, not 'inf'"),
+        ("1,g,m,b,CIFAR10,4,accuracy,1_000,%,measured,s,,,", "value must be a number in plain digits, not '1_000'"),
+        ("1,g,m,b,CIFAR10,4,accuracy,500,%,measured,s,,,", "500 % is no share of a whole"),
+        ("1,g,m,b,CIFAR10,4,accuracy,-1,%,measured,s,,,", "-1 % is no share of a whole"),
+        ("1,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,direct,,", "cell must be empty or method:backbone"),
         ("1,g,m,b,CIFAR10,0,accuracy,1,%,measured,s,c,,", "time_steps must be as printed, from 1 on, or - where none is printed, not '0'"),
         ("1,g,m,b,CIFAR10,-4,accuracy,1,%,measured,s,c,,", "time_steps must be as printed, from 1 on"),
         ("1,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,c,lam,", "options must be empty or name=value, parted by one blank, not 'lam'"),
@@ -205,6 +221,22 @@ def test_a_broken_line_is_refused_with_its_place(tmp_path, monkeypatch, line, me
     with pytest.raises(UserError, match=message) as error:
         published.read("table1_made_up")
     assert f"{path}:2" in str(error.value)
+    published.read.cache_clear()
+
+
+@pytest.mark.parametrize(("value", "note", "refused"), [("1", "", True), ("2", "Printed twice.", True), ("1", "Printed twice.", False)])
+def test_the_same_number_twice_has_to_say_so(tmp_path, monkeypatch, value, note, refused):
+    path = tmp_path / "made_up" / "table1.csv"
+    path.parent.mkdir()
+    lines = ["1,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,,,", f"1,g,m,b,CIFAR10,4,accuracy,{value},%,measured,s,,,{note}"]
+    path.write_text("\n".join([",".join(published.COLUMNS), *lines]) + "\n")
+    monkeypatch.setattr(published, "tables", lambda: {"table1_made_up": path})
+    published.read.cache_clear()
+    if refused:
+        with pytest.raises(UserError, match=r"table1\.csv:3: the same number as in line 2, pinned twice"):
+            published.read("table1_made_up")
+    else:
+        assert len(published.read("table1_made_up")) == 2
     published.read.cache_clear()
 
 

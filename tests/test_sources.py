@@ -80,7 +80,9 @@ def test_ldd_trains_as_long_as_printed():
     from benchmark.pins.recipes import recipe
 
     epochs = {
-        dataset: recipe("ldd", dataset=dataset, method="ldd", backbone="spikformer-4-384", table="table1_ldd", options="")["epochs"]
+        dataset: recipe("ldd", ("training",), {"dataset": dataset, "method": "ldd", "backbone": "spikformer-4-384", "table": "table1_ldd"})[
+            "epochs"
+        ]
         for dataset in ("CIFAR10", "CIFAR100", "ImageNet")
     }
     assert {dataset: value for dataset, (value, _) in epochs.items()} == {"CIFAR10": 200, "CIFAR100": 300, "ImageNet": 350}
@@ -214,7 +216,7 @@ def test_a_changed_value_is_found(house):
     found = lines.problems(list(lines._of_sheets()), {paper: lines.read(paper) for paper in PAPERS})
     assert found == [
         "idsnn/paper.yaml hyperparameters batch_size: idsnn.txt:166 has no '64'",
-        "ldd/recipes.yaml set epochs: ldd.txt:242 has no '351'",
+        "ldd/recipes.yaml rules set epochs: ldd.txt:242 has no '351'",
     ]
 
 

@@ -9,7 +9,7 @@ from spikingjelly.activation_based import functional
 from torch import nn
 
 from benchmark.neurons import maker
-from benchmark.shared.errors import Damaged, UserError
+from benchmark.shared.errors import Damaged, UserError, in_one_line
 from benchmark.shared.files import read_sealed, sha256
 
 
@@ -54,7 +54,7 @@ def load_weights(module: nn.Module, path: Path, device: torch.device) -> nn.Modu
         weights = torch.load(path, map_location="cpu", weights_only=True)
         shapes = {name: list(value.shape) for name, value in weights.items()}
     except Exception as error:
-        raise UserError(f"{path} is not a readable weights file ({first_line(error)}): delete it and run again") from error
+        raise UserError(f"{path} is not a readable weights file ({in_one_line(error)}): delete it and run again") from error
     wanted = {name: list(value.shape) for name, value in module.state_dict().items()}
     for name in sorted({*shapes, *wanted}):
         if shapes.get(name) != wanted.get(name):
@@ -62,11 +62,6 @@ def load_weights(module: nn.Module, path: Path, device: torch.device) -> nn.Modu
             raise UserError(f"{path} holds the weights of another network: {name} is {next(said)} in it, {next(said)} in this one")
     module.load_state_dict(weights)
     return module.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def load_pretrained(module: nn.Module, network: dict, root: Path) -> None:

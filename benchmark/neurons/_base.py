@@ -34,7 +34,7 @@ class Stepwise(Neuron, MemoryModule):
         raise NotImplementedError
 
     def forward(self, x):
-        sent = torch.cat([self.step(current) for current in single_precision(x)]).unflatten(0, x.shape[:2])  # cat keeps channels last
+        sent = torch.stack([self.step(current) for current in single_precision(x)])
         for name, value in self.named_memories():
             setattr(self, name, value.detach())
         return sent.to(x.dtype)

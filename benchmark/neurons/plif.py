@@ -34,7 +34,7 @@ class PLIF(Fused, ParametricLIFNode):
     sends = SENDS
 
     def learned_leak(self):
-        return self.w.float().sigmoid()
+        return self.w.sigmoid()
 
 
 def reference(x, *, w, tau, **constants):

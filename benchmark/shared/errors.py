@@ -18,3 +18,8 @@ def unknown(kind: str, name: str, known) -> UserError:
     near = [spelled[item] for item in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
     return UserError(f"unknown {kind} '{name}': {hint}")
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, and its kind."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

@@ -53,6 +53,9 @@ class Batches:
         )
         self.erase = recipe["erasing"] > 0 and RandomErasing(recipe["erasing"], mode="const", device=str(self.device))
 
+    def close(self) -> None:
+        self.form.close()
+
     def order(self, epoch: int, start: int = 0) -> torch.Tensor:
         """Which training images the batches start.. of an epoch hold, [batches, B]; the incomplete last one is dropped."""
         order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.form.count))
@@ -67,16 +70,14 @@ class Batches:
             yield self.form.arranged(images), targets, chosen[step - start]
 
     def finish(self, images, labels, epoch):
-        """Normalise, erase, mix; labels become probabilities."""
-        images = self.form.normalise(images)
-        if self.erase:
-            images = self.erase(images)
-        off = self.recipe["mixup_off_epoch"]
+        """Normalise, mix, then erase, as timm's loaders do; labels become probabilities."""
+        images, off = self.form.normalise(images), self.recipe["mixup_off_epoch"]
         if self.mixup and not (off and epoch >= off):
-            return self.mixup(images, labels)
-        smoothing = self.recipe["label_smoothing"]
-        targets = torch.nn.functional.one_hot(labels, self.classes).float()
-        return images, targets * (1 - smoothing) + smoothing / self.classes
+            images, targets = self.mixup(images, labels)
+        else:
+            smoothing = self.recipe["label_smoothing"]
+            targets = torch.nn.functional.one_hot(labels, self.classes).float() * (1 - smoothing) + smoothing / self.classes
+        return (self.erase(images) if self.erase else images), targets
 
     def calibration(self) -> Iterator[torch.Tensor]:
         """Training images as the test images are shown, in the order of the first epoch."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from benchmark.shared.errors import in_one_line
+
 
 class Unusable(Exception):
     """Why a checkpoint cannot be gone on from."""
@@ -70,7 +72,7 @@ class Checkpoint:
             except (MemoryError, torch.OutOfMemoryError):  # nothing is wrong with the file
                 raise
             except Exception as error:
-                reason = str(error) if isinstance(error, Unusable) else f"is damaged ({first_line(error)})"
+                reason = str(error) if isinstance(error, Unusable) else f"is damaged ({in_one_line(error)})"
                 said.setdefault(reason, path)
                 discard(path)
         for reason, path in said.items():
@@ -110,8 +112,3 @@ def discard(path: Path) -> None:
     """Remove a file, or a folder in its place; what cannot be removed stays."""
     with suppress(OSError):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

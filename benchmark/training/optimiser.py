@@ -9,11 +9,12 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def optimiser(recipe: dict, module: nn.Module) -> torch.optim.Optimizer:
-    """timm's optimiser; biases and one-dimensional parameters (normalisation) are not decayed."""
+    """timm's optimiser; biases and one-dimensional parameters (normalisation) are decayed only if the recipe says `decay: all`."""
     from timm.optim import create_optimizer_v2
 
     momentum = {} if recipe["momentum"] is None else {"momentum": recipe["momentum"]}
-    return create_optimizer_v2(module, recipe["optimizer"], lr=recipe["lr"], weight_decay=recipe["weight_decay"], **momentum)
+    options = {"lr": recipe["lr"], "weight_decay": recipe["weight_decay"], "filter_bias_and_bn": recipe.get("decay") != "all", **momentum}
+    return create_optimizer_v2(module, recipe["optimizer"], **options)
 
 
 def schedule(recipe: dict, optimizer: torch.optim.Optimizer):

@@ -7,7 +7,7 @@ import importlib.metadata
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import torch
@@ -54,10 +54,10 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
     devices.prepare(device, threads)
     session = {**commit(), "python": sys.version.split()[0], "packages": packages(), "hardware": devices.hardware(device)}
     data = load(spec["data"], data_root)
-    batches = Batches(data, recipe, spec["data"], spec["time_steps"], device, seed, threads)
-    training = prepare(spec, seed, out, data_root, batches, data.checksum, session)
-    training.train()
-    measured = measure(spec, training, batches)
+    with closing(Batches(data, recipe, spec["data"], spec["time_steps"], device, seed, threads)) as batches:
+        training = prepare(spec, seed, out, data_root, batches, data.checksum, session)
+        training.train()
+        measured = measure(spec, training, batches)
     with replacing(out / "weights.pt", "wb") as file:
         torch.save(training.student.state_dict(), file)
     metrics = {

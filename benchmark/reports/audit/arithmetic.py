@@ -31,8 +31,7 @@ def energy(pins):
     if not (acs and macs and total):
         return
     expected = (value(acs) * AC_PJ + value(macs) * MAC_PJ) / exact(1000)
-    off = abs(value(total).value - expected.value) * 10 ** decimals(total.value)
-    severity = None if value(total).meets(expected) else "remark" if off < 1 else "error"
+    severity = _cut_or_wrong(total, expected)
     why = "the last digit is cut instead of rounded" if severity == "remark" else "the rows of ResNet18 follow the rule"
     yield result(
         [total, acs, macs],
@@ -45,6 +44,13 @@ def energy(pins):
         kind="digits" if severity == "remark" else "derived",
         fact=f"energy cut instead of rounded, {total.backbone}" if severity == "remark" else f"energies of {total.backbone}",
     )
+
+
+def _cut_or_wrong(pin, expected) -> str | None:
+    """None if the digits agree, 'remark' if the last one is off by less than one (cut instead of rounded), else 'error'."""
+    if value(pin).meets(expected):
+        return None
+    return "remark" if abs(value(pin).value - expected.value) * 10 ** decimals(pin.value) < 1 else "error"
 
 
 def attention(pins):
@@ -175,7 +181,7 @@ def complexity(pins):
         return
     n, c, heads, hidden = sizes(pin.paper)
     expected = exact(FORMULAS[pin.method](n, c, heads, hidden)) / exact(10**6)
-    severity = None if value(pin).meets(expected) else "remark"
+    severity = _cut_or_wrong(pin, expected)
     yield result(
         [pin],
         "complexity",
@@ -183,8 +189,8 @@ def complexity(pins):
         expected,
         severity,
         f"{name(pin)}: the printed formula gives {show(expected.value, 4)} M, {pin.value} is printed"
-        + ("; the last digit is cut instead of rounded." if severity else "."),
-        kind="digits",
+        + ("; the last digit is cut instead of rounded." if severity == "remark" else "."),
+        kind="digits" if severity == "remark" else "derived",
         fact=f"operations of {pin.method} by their formula",
     )
     if pin.method == "Matrix Product q, k":

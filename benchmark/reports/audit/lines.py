@@ -63,8 +63,8 @@ class Line:
 
 
 def citations() -> list[Cited]:
-    """Every citation of the pins, the claims, the papers' sheets and the recipes."""
-    return [*_of_pins(), *_of_claims(), *_of_sheets()]
+    """Every citation of the pins, the claims, the papers' sheets, the recipes and the test sets."""
+    return [*_of_pins(), *_of_claims(), *_of_sheets(), *_of_test_sets()]
 
 
 def _of_pins():
@@ -87,6 +87,12 @@ def _of_sheets():
     for path in sorted(published.PAPERS.glob("**/*.yaml")):
         where = path.relative_to(published.PAPERS).as_posix()
         yield from _in(yaml.load(path.read_text(encoding="utf-8"), LOADER), where, path.parent.name)
+
+
+def _of_test_sets():
+    with (published.PAPERS / "test_sets.csv").open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            yield from _cited(f"test_sets.csv {line['dataset']}", line["source"], _needs(line["test"]))
 
 
 def _in(node, where: str, paper: str):
@@ -243,4 +249,4 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else __doc__)

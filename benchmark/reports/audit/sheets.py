@@ -9,7 +9,7 @@ from functools import cache
 import yaml
 
 from benchmark.pins import published
-from benchmark.reports.audit.finding import Finding
+from benchmark.reports.audit.finding import KINDS, Finding
 from benchmark.shared.errors import UserError, unknown
 
 NOT_STATED = "not stated"
@@ -84,8 +84,10 @@ def place(entry: dict) -> str:
 
 
 def contradictions(paper: str):
-    """What was read: a further line of the fact that a rule finds, or a fact of its own with its `kind`."""
+    """What was read: a further line of the fact that a rule finds, or a fact of its own with its `kind`. UserError: no such kind."""
     for entry in sheet(paper)["contradictions"]:
+        if entry.get("kind", "recipe") not in KINDS:
+            raise UserError(f"papers/{paper}/paper.yaml: contradictions: {unknown('kind', str(entry['kind']), KINDS)}")
         yield Finding(
             paper,
             "",

@@ -54,6 +54,9 @@ class Form:
         """Raw batches of the test set in order; the last one may be smaller."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End what works in the background."""
+
     def augment(self, images: torch.Tensor) -> torch.Tensor:
         return images
 
@@ -65,7 +68,9 @@ class Form:
 
     @cached_property
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return tuple(torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in (self.data.mean, self.data.std))
+        """Mean and deviation per channel: the recipe's, or the data set's own."""
+        chosen = self.recipe.get("statistics") or (self.data.mean, self.data.std)
+        return tuple(torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in chosen)
 
     def arranged(self, images: torch.Tensor) -> torch.Tensor:
         return images

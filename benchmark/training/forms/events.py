@@ -4,8 +4,11 @@ Frames are counts, not pictures: no statistics of images normalise them, and no 
 moves or mixes pixels does the same at every time step.
 """
 
+from dataclasses import replace
+
 import torch
 
+from benchmark import datasets
 from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.forms.images import Images
@@ -17,6 +20,10 @@ class Events(Images):
     axis = 1
     refuses = ("randaugment", "autoaugment", "cutout")
     changes = ("crop", "flip", "shift", "erasing", "mixup", "cutmix")
+
+    def __init__(self, data, recipe, entry, steps, *others):
+        train, test = (framed(split, steps) for split in (data.train, data.test))
+        super().__init__(replace(data, train=train, test=test), recipe, entry, steps, *others)
 
     def check(self, shape):
         steps, *shape = shape
@@ -41,3 +48,8 @@ class Events(Images):
 
     def arranged(self, images):
         return images.unflatten(1, (self.steps, -1)).transpose(0, 1).contiguous()
+
+
+def framed(split, steps: int) -> datasets.Images:
+    """A split as frames: recordings are cut into so many steps, frames stay what they are."""
+    return datasets.Images(split.frames(steps), split.labels) if hasattr(split, "frames") else split

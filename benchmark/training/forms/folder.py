@@ -1,5 +1,7 @@
 """Large images in a folder of class folders: decoded and augmented by loader workers with timm's ImageNet transforms."""
 
+import signal
+
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -55,8 +57,11 @@ class Folder(Form):
 
         seeded = Seeded(self.folders["test" if use == "test" else "train"], self.transform(use == "train"), self.seed)
         pin, workers = self.device.type == "cuda", max(1, self.threads)
-        options = {"num_workers": workers, "persistent_workers": True, "pin_memory": pin}
+        options = {"num_workers": workers, "persistent_workers": True, "pin_memory": pin, "worker_init_fn": deaf}
         return DataLoader(seeded, batch_sampler=Rows(), collate_fn=fast_collate, **options)
+
+    def close(self):
+        self.loaders.clear()
 
     def train(self, order, epoch):
         return self.batches("train", order.tolist(), epoch)
@@ -66,6 +71,12 @@ class Folder(Form):
 
     def test(self, size):
         return self.batches("test", torch.arange(self.test_count).split(size))
+
+
+def deaf(_) -> None:
+    """In a worker: a signal to stop is for the process that trains, which writes the checkpoint and then ends its workers."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Rows(Sampler):
