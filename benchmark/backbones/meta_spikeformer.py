@@ -32,7 +32,9 @@ SIZES = {  # dims: of the stages, the first one reached in two steps; depths: at
     "8-512": {"dims": [128, 256, 512, 640], "depths": [6, 2], "heads": 8},
     "8-768": {"dims": [192, 384, 768, 960], "depths": [6, 2], "heads": 8},
 }
-TWIN = {"set": {"dims": [8, 16, 64, 96], "depths": [1, 1], "heads": 1, "scale": 0.5}}  # narrower, or with the paper's scale, it hardly fires
+TWIN = {
+    "set": {"dims": [8, 16, 64, 96], "depths": [1, 1], "heads": 1, "scale": 0.5}
+}  # narrower, or with the paper's scale, it hardly fires
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from benchmark.networks.attention import AttentionProduct, SelfAttention
+from benchmark.networks.attention_variants import self_attention
 from benchmark.networks.layers import (
     Head,
     Residual,
@@ -35,6 +35,7 @@ NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,
 }  # fmt: skip
+OPTIONS = {"attention": ["ssa", "i", "leakyrelu", "relu", "vsa", "vsa-float-v"]}  # networks/attention_variants.py; ssa if a row says none
 LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
     "cifar": {"pools": [0, 0, 1, 1], "linear": True, "scale": 0.125, "order": "qk_v", "attention_threshold": 0.5},
     "imagenet": {"pools": [1, 1, 1, 1], "linear": False, "scale": 0.125, "order": "q_kv", "attention_threshold": 0.5},
@@ -44,7 +45,7 @@ LAYOUTS = {  # official cifar10/, imagenet/ and cifar10dvs/ models
 
 def build(size, layout, fire, classes, shape, steps):
     """A Spikformer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    dim, layout = size["dim"], {**layout, "scale": size.get("scale", layout["scale"])}
+    dim, layout = size["dim"], {**layout, "scale": size.get("scale", layout["scale"]), "attention": size.get("attention", "ssa")}
     blocks = [block(dim, size["heads"], layout, fire) for _ in range(size["depth"])]
     model = SpikingBackbone(stem(shape[0], dim, layout["pools"], fire, steps), blocks, [dim] * len(blocks), Head(dim, classes), steps)
     # The official init touches Linear layers only; the CIFAR model's encoder is made of them, the others' of 1x1 convolutions.
@@ -64,7 +65,7 @@ def block(dim, heads, layout, fire):
     """x + SSA(x), then x + MLP(x); both branches end in a neuron. Q, K, V = LIF(BN(W x)) on the integer stream."""
     low = fire(v_threshold=layout["attention_threshold"])
     project = nn.Sequential(low, conv_bn(dim, dim, bias=True), fire())
-    product = AttentionProduct(heads, layout["scale"], layout["order"])
-    attention = SelfAttention(partial(conv_bn, dim, dim, bias=layout["linear"]), fire, product, project)
+    synapse = partial(conv_bn, dim, dim, bias=layout["linear"])
+    attention = self_attention(layout["attention"], synapse, fire, heads, layout["scale"], layout["order"], project)
     mlp = Residual(conv_bn(dim, 4 * dim, bias=True), fire(), conv_bn(4 * dim, dim, bias=True), fire())
     return nn.Sequential(Residual(attention), mlp)

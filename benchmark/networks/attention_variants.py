@@ -11,7 +11,7 @@ unchanged"). Not printed: the slope of LeakyReLU (0.01 here, torch's) and the sc
 
 from torch import nn
 
-from benchmark.networks.layers import AttentionProduct, SelfAttention, SoftmaxProduct
+from benchmark.networks.attention import AttentionProduct, SelfAttention, SoftmaxProduct
 
 REAL = {"ssa": "", "i": "qk", "relu": "qk", "leakyrelu": "qk", "vsa": "qk", "vsa-float-v": "qkv"}  # which of Q, K, V are real numbers
 

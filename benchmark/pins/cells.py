@@ -25,7 +25,8 @@ class Lacking(Exception):
 @dataclass(frozen=True)
 class Cell:
     """What has to run for a printed row. `work`: whose recipe, in which named `reading` (empty: the likely one); `above`: backbones of the
-    roles that the method needs, in its order; `params` and `options` as sorted (name, value) pairs, the method's and the recipe's."""
+    roles that the method needs, in its order; `params`, `options` and `network` as sorted (name, value) pairs: what of a row's options is
+    the method's, the recipe's and the network's."""
 
     work: str
     table: str
@@ -37,6 +38,7 @@ class Cell:
     params: tuple = ()
     options: tuple = ()
     reading: str = ""
+    network: tuple = ()
 
     @property
     def about(self) -> dict:
@@ -116,9 +118,9 @@ def cell_of(number: Number, readings_: dict | None = None) -> Cell | None:
     declared = kinds.method(method)
     roles = needs(method)
     check_roles(where, number.cell, above, roles)
-    params, options = owned(number, method, work, where)
+    params, options, network = owned(number, kinds.backbone(backbone), work, where)
     reading = reading_of(work, readings_ or {})
-    cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options, reading)
+    cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options, reading, network)
     cell = replace(cell, time_steps=steps_of(number, cell, declared.tables.get("any_time", False)))
     reason = kinds.fits(method, kinds.backbone(backbone), {role: kinds.backbone(name) for role, _, name in above_of(cell)})
     if reason:
@@ -177,20 +179,24 @@ def check_roles(where: str, text: str, above: list, roles: dict) -> None:
         raise UserError(f"{where}: cell '{text}' must be {form}: {method} needs {', '.join(named) or 'nothing'} above it")
 
 
-def owned(number: Number, method: str, work: str, where: str) -> tuple[tuple, tuple]:
-    """A row's options by who owns them: the method's parameters, the recipe's options; readings are left out. UserError for nobody's."""
-    params, options = {}, {}
-    of_method, of_recipe = kinds.method(method).tables.get("params", {}), recipes.sheet(work).options
+def owned(number: Number, backbone: kinds.Backbone, work: str, where: str) -> tuple[tuple, tuple, tuple]:
+    """A row's options by who owns them: the method's parameters, the recipe's options, the network's; readings are left out.
+
+    UserError for nobody's, and for a value that the network does not have.
+    """
+    method, network = kinds.method(number.cell.split(":")[0]).tables.get("params", {}), backbone.family.tables.get("OPTIONS", {})
+    owners = {"recipe": recipes.sheet(work).options, "network": network, "method": method}
+    found: dict[str, dict] = {owner: {} for owner in owners}
     for key, value in parse_options(number.options).items():
         if key in readings.OPTIONS:
             continue
-        if key in of_recipe:
-            options[key] = value
-        elif key in of_method:
-            params[key] = value
-        else:
-            raise UserError(f"{where}: {unknown('option', key, [*of_method, *of_recipe, *readings.OPTIONS])}")
-    return tuple(sorted(params.items())), tuple(sorted(options.items()))
+        owner = next((owner for owner, names in owners.items() if key in names), None)
+        if owner is None:
+            raise UserError(f"{where}: {unknown('option', key, [*method, *owners['recipe'], *network, *readings.OPTIONS])}")
+        if owner == "network" and value not in network[key]:
+            raise UserError(f"{where}: {unknown(f'{key} of {backbone.name}', str(value), map(str, network[key]))}")
+        found[owner][key] = value
+    return tuple(tuple(sorted(found[owner].items())) for owner in ("method", "recipe", "network"))
 
 
 def steps_of(number: Number, cell: Cell, any_time: bool) -> int:
@@ -239,7 +245,7 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
         "network": {
             "name": cell.backbone,
             "file": backbone.family.file,
-            "size": backbone.twin if settings.twin else backbone.size,
+            "size": {**(backbone.twin if settings.twin else backbone.size), **dict(cell.network)},
             "layout": backbone.layout(entry["layout"]),
             "neuron": neuron,
             "twin": settings.twin,

@@ -91,6 +91,9 @@ GROUPS: dict[str, dict[str, Key]] = {
         "mixup_prob": Key("probability per batch that mixup or cutmix is applied", NUMBER, 1.0, low=0, high=1),
         "mixup_off_epoch": Key("epoch from which it is off, 0 for never", WHOLE, 0, low=0),
     },
+    "fine-tuning": {
+        "layer_decay": Key("factor on the learning rate of each layer below the one above it, 1 for none", NUMBER, 1.0, low=0.01, high=1),
+    },
     "evaluation": {
         "eval_crop": Key("share of the shorter side that the test crop keeps (large images)", NUMBER, 1.0, low=0.01, high=1),
         "statistics": Key(
