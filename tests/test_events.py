@@ -602,6 +602,16 @@ def test_gesture_is_read_from_each_layout(name, layout, tmp_path, monkeypatch):
     assert data.train.images.sum((1, 2, 3, 4)).tolist() == [100 + 20 * label + person for label in range(11) for person in range(2)]
 
 
+def test_other_windows_of_the_same_files_are_another_data_set(tmp_path, monkeypatch):
+    few(monkeypatch, dvs128, train=22, test=11)
+    before = dvs128.load("DVS128", gesture(tmp_path, "aedat3"))
+    labels = tmp_path / "DVS128Gesture/extract/DvsGesture/train_user01_lab_labels.csv"
+    labels.write_text(labels.read_text().replace("1,0,500000", "1,0,4000"))
+    after = dvs128.load("DVS128", tmp_path)
+    assert before.checksum != after.checksum and before.test.checksum == after.test.checksum
+    assert before.train.frames(2)[0].sum() == 100 > after.train.frames(2)[0].sum() > 20
+
+
 def test_gestures_label_files_are_checked(tmp_path, monkeypatch):
     few(monkeypatch, dvs128, train=22, test=11)
     labels = gesture(tmp_path, "aedat3") / "DVS128Gesture/extract/DvsGesture/train_user01_lab_labels.csv"

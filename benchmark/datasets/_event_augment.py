@@ -28,10 +28,10 @@ def spikformer(size: torch.Size) -> torch.Tensor:
     Nothing; a shear by a factor up to 0.3, sideways; a shift by up to five whole pixels, sideways or up and down; a rotation by up to 30
     degrees, these four from 31 magnitudes; a square of 0.1 to 11 % of the area cut out.
     """
-    drawn, bin, sign = (int(torch.randint(count, ())) for count in (6, 31, 2))
+    drawn, place = (int(torch.randint(count, ())) for count in (6, 31))
 
-    def magnitude(most: float) -> float:
-        return float(torch.linspace(-most, most, 31)[bin]) * (-1) ** sign
+    def magnitude(most: float) -> float:  # the official code draws a sign besides, which changes nothing: from -most to most it is even
+        return float(torch.linspace(-most, most, 31)[place])
 
     affine = {
         1: lambda: warped(size, shear=math.degrees(magnitude(0.3))),
@@ -67,7 +67,8 @@ def moved(frames: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """Frames [..., height, width] with the pixels that a map asks for, 0 where it asks for none."""
     inside = (source > 0).flatten().to(frames.device)
     chosen = (source - 1).clamp(min=0).flatten().to(frames.device)
-    return (frames.flatten(-2).index_select(-1, chosen) * inside).view(frames.shape)
+    flat = frames.flatten(-2)
+    return (flat.gather(-1, chosen.expand(flat.shape)) * inside).view(frames.shape)
 
 
 def warped(size: torch.Size, shear: float = 0.0, shift: tuple[int, int] = (0, 0)) -> torch.Tensor:
