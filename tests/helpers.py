@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from benchmark.training import device
 from benchmark.training.run import run as run_one
@@ -87,6 +88,14 @@ def recipe(spec: dict) -> dict:
 def run(spec: dict, out: Path, seed: int = 0, on: str = "cpu", data_root: Path = ROOT / "data") -> dict:
     """Train and measure in this process; what is above lies at out.parent.parent / <id> / seed0."""
     return run_one(spec, recipe(spec), seed, out, data_root, on, 1)
+
+
+def enliven(module: nn.Module) -> nn.Module:
+    """The network with normalisations that let every neuron fire: as it is built, few reach their threshold."""
+    for norm in (part for part in module.modules() if isinstance(part, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 1.0, 2.0)
+        nn.init.uniform_(norm.bias, 0.0, 0.5)
+    return module
 
 
 def made_up(patch, method_class: type) -> dict:

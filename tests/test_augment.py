@@ -136,6 +136,18 @@ def test_operations_are_drawn_evenly_and_half_of_them_done(monkeypatch):
     assert all(abs(count - 1000) < 120 for count in drawn.values())  # 8,000 draws, a quarter each, done with probability 0.5
 
 
+def test_the_recipes_operations_are_the_only_ones_drawn():
+    """Of small images: each is left alone or inverted."""
+    source = plain(randaugment="rand-m9-n1", randaugment_ops=["Invert"])
+    shown = 0
+    for images_, _, chosen in source.train(0):
+        left, inverted = (source.form.normalise(each) for each in (BARS.train.images[chosen], 255 - BARS.train.images[chosen]))
+        same = [(images_ == each).flatten(1).all(1) for each in (left, inverted)]
+        assert (same[0] ^ same[1]).all()
+        shown += int(same[1].sum())
+    assert 16 < shown < 48
+
+
 def test_crop_shifts_by_at_most_the_padding_and_moves_zeros_in():
     torch.manual_seed(0)
     batch, padding = images(2)[:1].expand(500, -1, -1, -1) // 2 + 1, 4
@@ -249,13 +261,13 @@ def constant(count=16):
 
 
 def test_mixup_by_hand():
-    """Each image is lam of itself and 1 - lam of its mirror image in the batch, and so are the labels."""
-    ((shown, targets, chosen),) = plain(constant(), mixup=1.0).train(0)
+    """Each image is lam of itself and 1 - lam of its mirror image in the batch, and so are the labels, a fifth of them smoothed."""
+    ((shown, targets, chosen),) = plain(constant(), mixup=1.0, label_smoothing=0.2).train(0)
     values, partner = 10 * chosen.float(), 10 * chosen.flip(0).float()
     mixed = 255 * shown.mean((1, 2, 3))
     lam = float((mixed[0] - partner[0]) / (values[0] - partner[0]))
     assert 0.01 < lam < 0.99 and torch.allclose(mixed, lam * values + (1 - lam) * partner, atol=1e-3)
-    one_hot = torch.nn.functional.one_hot(chosen % 4, 4)
+    one_hot = 0.8 * torch.nn.functional.one_hot(chosen % 4, 4) + 0.05
     assert torch.allclose(targets, lam * one_hot + (1 - lam) * one_hot.flip(0), atol=1e-4)
 
 
@@ -446,14 +458,17 @@ def test_streamed_labels_are_those_of_the_pictures(photographs):
         assert torch.equal(targets.argmax(1), (chosen >= 12).long())
 
 
-def test_streamed_augmentation_follows_from_seed_and_epoch(tmp_path, monkeypatch):
-    """All pictures are the same one."""
+def test_streamed_augmentation_follows_from_seed_epoch_and_picture(tmp_path, monkeypatch):
+    """All pictures are the same one, and come in the same order."""
     data = pictures(tmp_path, monkeypatch, lambda _: as_pil(images()[1]))
     for changed in ({"randaugment": None}, {"crop": [1.0, 1.0]}):
-        kept = {"flip": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0, **changed}
-        first, other, later = (next(streamed(data, seed, **kept).train(epoch))[0] for seed, epoch in ((0, 0), (1, 0), (0, 1)))
-        assert not torch.equal(first, other) and not torch.equal(first, later)
-        assert torch.equal(first, next(streamed(data, **kept).train(0))[0])
+        sources = [streamed(data, seed, **{"flip": 0.0, "erasing": 0.0, "mixup": 0.0, "cutmix": 0.0, **changed}) for seed in (0, 1)]
+        first, other, later = (
+            next(sources[seed].form.train(torch.arange(8).view(2, 4), epoch))[0] for seed, epoch in ((0, 0), (1, 0), (0, 1))
+        )
+        for one, two in ((first, other), (first, later), (first, first.roll(1, 0))):
+            assert not any(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+        assert torch.equal(first, next(sources[0].form.train(torch.arange(8).view(2, 4), 0))[0])
 
 
 def halves(_):
@@ -471,6 +486,14 @@ def test_a_resized_crop_has_the_recipes_share(tmp_path, monkeypatch):
         return ((shown.amax((1, 2, 3)) - shown.amin((1, 2, 3))) > 3).float().mean()
 
     assert both(crop=[1.0, 1.0]) == 1.0 and both(crop=[0.01, 0.02]) < 0.5
+
+
+def test_streamed_pictures_are_mirrored_as_often_as_the_recipe_says(tmp_path, monkeypatch):
+    data = pictures(tmp_path, monkeypatch, halves)
+    for probability in (0.0, 1.0):
+        shown = torch.cat([image for image, *_ in unaugmented(data, flip=probability).train(0)])
+        left, right = shown[..., : SIDE // 3].mean((1, 2, 3)), shown[..., -SIDE // 3 :].mean((1, 2, 3))
+        assert ((left > right) == bool(probability)).all()
 
 
 def framed(_):

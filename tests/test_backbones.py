@@ -12,11 +12,11 @@ from spikingjelly.activation_based.model import sew_resnet as spikingjelly_sew
 from torch import nn
 
 from benchmark import backbones
-from benchmark.measuring import structure
 from benchmark.networks.layers import First, count_parameters
 from benchmark.neurons import Maker, maker, names
 from benchmark.neurons._base import Neuron
 from benchmark.pins import kinds as catalogue
+from benchmark.reports import structure as reported
 
 STEPS, CLASSES = 4, 10
 TINY = {"cifar": (3, 16, 16), "imagenet": (3, 32, 32), "dvs": (2, 16, 16)}
@@ -248,7 +248,7 @@ DEAD = {  # what the official code builds, counts and never calls, by the name t
     "positions": lambda size: 95 * size["dim"],
     "": lambda size: 0,
 }
-COUNTS = structure.known_parameters()
+COUNTS = reported.known_parameters()
 
 
 @pytest.mark.parametrize("line", COUNTS, ids=[f"{line['backbone']}:{line['layout']}:{line['classes']}" for line in COUNTS])

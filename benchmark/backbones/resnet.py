@@ -30,7 +30,7 @@ SIZES = {  # hidden: neurons between the last block and the classifier, 0 for no
     "19-stem128": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
     "19-stem128-1fc": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 0},
 }
-TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}}
+TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}, "set": {"gain": 4}}  # of the hidden layer's first weights: so that it fires
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
     "surrogate": "sigmoid", "alpha": 4.0,
@@ -47,8 +47,15 @@ def build(size, layout, fire, classes, shape, steps):
     stem = nn.Sequential(first, fire(), max_pool()) if layout["pool"] else nn.Sequential(first, fire())
     blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
     width, hidden = widths[-1], size["hidden"]
-    head = Head(hidden, classes, nn.Sequential(nn.Linear(width, hidden), fire())) if hidden else Head(width, classes)
+    before = nn.Sequential(scaled(nn.Linear(width, hidden), size.get("gain", 1)), fire()) if hidden else None
+    head = Head(hidden or width, classes, before)
     return SpikingBackbone(stem, blocks, widths, head, steps)
+
+
+def scaled(linear, gain):
+    """A layer whose initial weights are so many times PyTorch's."""
+    linear.weight.data *= gain
+    return linear
 
 
 def block(before, width, stride, fire):

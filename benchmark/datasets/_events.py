@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import torch
 
-from benchmark.datasets import Data, Images, _frame_cache
+from benchmark.datasets import Data, _frame_cache
 from benchmark.shared.errors import UserError
 
 EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)])  # tonic.io.events_struct
@@ -152,12 +152,6 @@ def made(recordings: list[np.ndarray], labels: np.ndarray, entry: dict) -> Recor
 def data(train: Recordings, test: Recordings) -> Data:
     """A data set of recordings; its frames have no statistics, since counts are not normalised."""
     return Data(train, test, (), (), _sha256([train.checksum, test.checksum]))
-
-
-def framed(recorded: Data, steps: int) -> Data:
-    """The same with both splits cut into frames, for a cell of this many time steps."""
-    train, test = (Images(split.frames(steps), split.labels) for split in (recorded.train, recorded.test))
-    return Data(train, test, recorded.mean, recorded.std, recorded.checksum)
 
 
 def narrow(frames: np.ndarray) -> np.ndarray:
