@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from benchmark.conventions._single_attention import cost, flops
+from benchmark.networks.attention import AttentionProduct
 from benchmark.networks.attention_variants import REAL, EitherOrder, cheaper, product, self_attention
-from benchmark.networks.layers import AttentionProduct, conv_bn
+from benchmark.networks.layers import conv_bn
 from benchmark.neurons.lif import lif
 
 HEADS, SCALE = 2, 0.125

@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.backbones import spikformer, spikformer_v2
 from benchmark.method import Outputs
-from benchmark.networks.layers import AttentionProduct, SoftmaxProduct, count_parameters
+from benchmark.networks.attention import AttentionProduct, SoftmaxProduct
+from benchmark.networks.layers import count_parameters
 from benchmark.networks.masking import MaskedEncoder, Seen, carried, draw, grid_of, take
 from benchmark.networks.reconstruction import Decoder, error, normalised, patches, pictures, positions, triplets
 from benchmark.shared.errors import UserError
