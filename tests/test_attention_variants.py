@@ -10,7 +10,7 @@ from benchmark.conventions._single_attention import cost, flops
 from benchmark.networks.attention import AttentionProduct
 from benchmark.networks.attention_variants import REAL, EitherOrder, cheaper, product, self_attention
 from benchmark.networks.layers import conv_bn
-from benchmark.neurons.lif import lif
+from benchmark.neurons.lif import neuron as lif
 
 HEADS, SCALE = 2, 0.125
 NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
