@@ -13,7 +13,7 @@ SIZES = {  # as the spiking ones: ResNet-19 of tdBN with 256 hidden units, and T
     "19": {"stem": 64, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
     "19-stem128": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
 }
-TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}}
+TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}}
 NEURON = {}
 LAYOUTS = {
     "cifar": {"kernel": 3, "stride": 1, "pool": False},

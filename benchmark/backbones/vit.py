@@ -22,7 +22,7 @@ SIZES = {
     "l-32": {"patch": 32, "dim": 1024, "depth": 24, "heads": 16, "resolution": 224, "pretrained": "vit_large_patch32_384.orig_in21k_ft_in1k"},
 }
 # fmt: on
-TWIN = {"set": {"depth": 2, "dim": 64, "heads": 4, "patch": 8, "resolution": None, "pretrained": None}}  # resolution None: the image's own
+TWIN = {"set": {"depth": 2, "dim": 64, "heads": 4, "patch": 16, "resolution": None, "pretrained": None}}  # resolution None: the image's own
 NEURON = {}
 LAYOUTS = {"cifar": {}, "imagenet": {}}
 
