@@ -170,8 +170,8 @@ def test_tser_by_hand():
 
 def test_table_3_is_vanilla_distillation_and_four_settings_of_tser():
     rows = [line.resolved.spec for line in of_table("table3_tser", settings())]
-    assert [row["method"] for row in rows] == ["skd", "tser", "tser", "tser", "tser"]
-    assert [{key: row["params"][key] for key in ("ts_kl", "ts_ce", "entropy")} for row in rows[1:]] == [
+    assert [row["method"]["name"] for row in rows] == ["skd", "tser", "tser", "tser", "tser"]
+    assert [{key: row["method"]["params"][key] for key in ("ts_kl", "ts_ce", "entropy")} for row in rows[1:]] == [
         {**{"ts_kl": 1, "ts_ce": 1, "entropy": 1}, **setting} for setting in SETTINGS[1:]
     ]
     assert {row["time_steps"] for row in rows} == {2}

@@ -26,7 +26,7 @@ from methods.ldd import LDD, Pooled, TemporalLayer
 STEPS, BATCH, CLASSES = 3, 5, 4
 STUDENT = SimpleNamespace(widths=[6, 6, 8, 8], steps=STEPS)
 TEACHER = SimpleNamespace(widths=[10] * 8, steps=1)
-FILES = sorted(path for path in catalogue.FOLDERS["method"].glob("*.py") if path.name != "__init__.py")
+FILES = [*sorted(catalogue.files("method").values()), catalogue.FOLDERS["method"] / "_template.py"]
 
 TABLES = ("params", "params_for", "choices", "ranges", "needs", "sees", "recipe", "neuron")
 

@@ -268,7 +268,7 @@ def test_a_forced_rerun_trains_again_and_says_what_trained(tree):
     assert tree.snakemake("--config", TINY, "--", target)[0] == 0
     first = json.loads((tree.folder / target).read_text())
     assert not list((tree.folder / cell["folder"]).glob("*checkpoint*"))
-    assert tree.snakemake("--config", TINY, "--forcerun", "train", "--", target)[0] == 0
+    assert tree.snakemake("--config", TINY, "--forcerun", "train", "train_upstream", "--", target)[0] == 0
     second = json.loads((tree.folder / target).read_text())
     assert second["accuracy_by_epoch"] == first["accuracy_by_epoch"] and second["measured"]["finished"] > first["measured"]["finished"]
     loop = tree.folder / "benchmark/training/optimiser.py"
