@@ -246,6 +246,13 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same(whole, tmp_path)
     assert curve(tmp_path / "other") != curve(folder)
 
 
+def test_a_run_shows_the_images_in_its_seeds_order(tmp_path, monkeypatch):
+    shown, train_step = [], Training.train_step
+    monkeypatch.setattr(Training, "train_step", lambda self, *batch: shown.append(batch[2]) or train_step(self, *batch))
+    run(specification(), tmp_path, seed=3)
+    assert torch.equal(torch.stack(shown), torch.cat([bar_batches(seed=3).order(epoch) for epoch in (0, 1)]))
+
+
 def test_no_epochs_measure_the_network_as_the_seed_makes_it(tmp_path):
     spec = specification(recipe={"epochs": 0})
     for seed in (0, 5):
@@ -328,8 +335,8 @@ def steps_of(training, count):
 
 
 def test_a_step_of_sgd_with_momentum_by_hand(tmp_path):
-    weights, (g1, g2, g3) = steps_of(tiny_training(tmp_path, momentum=0.9), 3)
-    v2, v3 = 0.9 * g1 + g2, 0.81 * g1 + 0.9 * g2 + g3
+    weights, (g1, g2, g3) = steps_of(tiny_training(tmp_path, momentum=0.8), 3)
+    v2, v3 = 0.8 * g1 + g2, 0.64 * g1 + 0.8 * g2 + g3
     assert weights == pytest.approx([0.5 - 0.5 * g1, 0.5 - 0.5 * (g1 + v2), 0.5 - 0.5 * (g1 + v2 + v3)], abs=1e-6)
 
 
@@ -338,6 +345,14 @@ def test_a_clipped_step_by_hand(tmp_path):
     for limit, length in ((g / 4, g / 4), (4 * g, g), (None, g)):
         (weight,), _ = steps_of(tiny_training(tmp_path, momentum=0.0, clip_grad=limit), 1)
         assert 0.5 - weight == pytest.approx(0.5 * length, rel=1e-4) and g > 0.1
+
+
+def test_clipping_is_by_the_norm_of_all_gradients_together():
+    """Gradients 3 and 4 of two parameters, of norm 5, clipped to 1: steps of 0.6 and 0.8 at a rate of 1."""
+    one, two = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    optimizer = torch.optim.SGD([one, two], lr=1.0)
+    Precision("fp32", torch.device("cpu")).step((3 * one + 4 * two).sum(), optimizer, [one, two], 1.0)
+    assert (one.item(), two.item()) == pytest.approx((-0.6, -0.8), rel=1e-5)
 
 
 def rates(folder, epochs, **changes):
@@ -800,6 +815,13 @@ def test_a_full_disk_is_told_as_that_and_leaves_nothing_half_written(stopped, wh
     assert line.startswith("resumed at epoch 2, step 3") and same_weights(folder, whole[1])
 
 
+def test_the_first_error_is_told_even_if_it_cannot_be_written_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "_run", lambda *_: (_ for _ in ()).throw(FloatingPointError("the loss is not a number")))
+    with full_disk(0), pytest.raises(FloatingPointError):
+        run(specification(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
 def test_what_is_half_written_is_never_taken_for_a_result(whole, tmp_path):
     with contextlib.suppress(OSError), replacing(tmp_path / "metrics.json") as file:
         file.write("{")
@@ -1002,8 +1024,8 @@ class Counting(torch.nn.Module):
         return 2 * feature[None]
 
 
-def bar_batches(**changes):
-    return Batches(BARS, {**RECIPE, **changes}, data(), 2, torch.device("cpu"), 0)
+def bar_batches(seed=0, **changes):
+    return Batches(BARS, {**RECIPE, **changes}, data(), 2, torch.device("cpu"), seed)
 
 
 @pytest.mark.parametrize(("sees", "augmentation", "limit", "asked"), [
@@ -1064,14 +1086,32 @@ def test_a_spiking_teacher_forgets_and_keeps_events_by_their_clip():
 # ---- the loss surface
 
 
-def test_a_loss_surface_goes_through_the_weights(whole):
-    spec, folder, _ = whole
+def drawn(module, seed):
+    """Random weights, every filter as long as the network's own; 0 for what has one dimension."""
+    draw = torch.Generator().manual_seed(seed)
+    found = []
+    for weight in module.parameters():
+        random = torch.randn(weight.shape, generator=draw)
+        if weight.dim() > 1:
+            for ours, own in zip(random, weight, strict=True):
+                ours *= own.norm() / ours.norm()
+        found.append(random if weight.dim() > 1 else torch.zeros_like(weight))
+    return found
+
+
+@torch.no_grad()
+def test_a_loss_surface_is_the_loss_along_two_directions(whole):
+    _, folder, _ = whole
     surface.write(folder, 3, 40, ROOT, "cpu", 1)
     with (folder / "surface.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    assert [(float(line["a"]), float(line["b"])) for line in lines] == [(a, b) for a in (-1.0, 0.0, 1.0) for b in (-1.0, 0.0, 1.0)]
-    with torch.no_grad():
-        logits = by_hand(folder)(shown(BARS.train.images[:40])).mean(0)
-    assert float(lines[4]["loss"]) == pytest.approx(float(nn.functional.cross_entropy(logits, BARS.train.labels[:40])), rel=1e-5)
-    assert len({line["loss"] for line in lines}) == 9
+        lines = [{key: float(value) for key, value in line.items()} for line in csv.DictReader(file)]
     (folder / "surface.csv").unlink()
+    assert [(line["a"], line["b"]) for line in lines] == [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    assert len({line["loss"] for line in lines}) == 9
+    one, two = (drawn(by_hand(folder), seed) for seed in (1, 2))
+    images, labels = shown(BARS.train.images[:40]), BARS.train.labels[:40]
+    for line in lines:
+        module = by_hand(folder)
+        for weight, d, e in zip(module.parameters(), one, two, strict=True):
+            weight += line["a"] * d + line["b"] * e
+        assert line["loss"] == pytest.approx(float(nn.functional.cross_entropy(module(images).mean(0), labels)), rel=1e-4)
