@@ -46,7 +46,7 @@ def compare(number: Number, line: dict) -> str:
 
 @pytest.mark.published
 @pytest.mark.parametrize("number", [n for n in published.numbers() if n.metric != "accuracy_std"], ids=name_of)  # a spread is a tolerance
-def test_number(number, results):
+def test_number(number, results, compared):
     path = results / f"{number.name}.csv"
     if not path.exists():
         pytest.skip(f"{path.name} is not in {results}")
@@ -58,6 +58,8 @@ def test_number(number, results):
     ]
     assert found, f"{path.name} has no line for row {number.row}, {number.dataset}, T={number.time_steps}: was it written from other pins?"
     verdict = compare(number, found[0])
+    if verdict not in SKIPPED:
+        compared.append(number)
     if verdict in SKIPPED:
         pytest.skip(f"{verdict}: {found[0]['differs'] or found[0]['why'] or comparison.VERDICTS[verdict]}")
     allowed = comparison.tolerance(number)
@@ -109,7 +111,14 @@ def test_the_gate_fails_on_a_run_that_has_none(word, tmp_path):
 )
 def test_the_gate_skips_what_cannot_be_compared(line, tmp_path):
     status, said = gate(tmp_path, line)
-    assert (status, "1 skipped" in said) == (0, True)
+    assert (status, "1 skipped" in said, "no number of" in said) == (1, True, True)  # a gate that compared nothing is none
+
+
+@pytest.mark.parametrize(("folder", "said"), [("nowhere", "does not exist"), (".", "holds no result table")])
+def test_the_gate_refuses_a_folder_without_tables(folder, said, tmp_path):
+    words = ["-q", "-m", "published", f"--results={tmp_path / folder}", "-p", "no:cacheprovider"]
+    done = subprocess.run([sys.executable, "-m", "pytest", *words], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 4 and said in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_gate_reads_what_tables_write(tmp_path):
