@@ -1,6 +1,13 @@
 """Counted operations against every product one by one, the conventions against arithmetic, and the records against the model."""
 
+import ast
+import json
+import shutil
+import subprocess
+import sys
 from functools import partial
+from itertools import permutations, product
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +24,10 @@ from benchmark.conventions import Record
 from benchmark.conventions import _energy as energy
 from benchmark.conventions._record import KINDS
 from benchmark.measuring.counter import Counter
-from benchmark.measuring.spike_counts import Remembered, sums
-from benchmark.networks.attention import AttentionProduct, SoftmaxProduct
+from benchmark.measuring.spike_counts import Remembered, nonzero_over, sums
+from benchmark.networks.attention import AttentionProduct, MatMul, Product, SoftmaxProduct, SumOver
 from benchmark.networks.layers import First, Head, Residual, SpikingBackbone, conv_bn, max_pool
+from benchmark.neurons._base import Neuron
 from benchmark.neurons.lif import neuron
 from benchmark.shared.errors import UserError
 
@@ -127,6 +135,36 @@ def test_attention_in_both_orders(order, memory):
     assert record.operands == [[x.numel(), x.count_nonzero()] for x in qkv]
 
 
+def test_attention_of_every_shape_with_ones():
+    """One token, one channel a head, one head, one image: in both orders and memory layouts."""
+    shapes = product((1, 2), (1, 3), (1, 4), (1, 3), (1, 5))  # images, heads, channels a head, height, width
+    for (images, heads, width, *side), order, memory in product(shapes, ("qk_v", "q_kv"), LAYOUTS.values()):
+        module = AttentionProduct(heads, 0.125, order)
+        qkv = [draw("binary", 2 * images, heads * width, *side, seed=seed).contiguous(memory_format=memory) for seed in range(3)]
+        q, k, v = (x.unflatten(0, (2, images)) for x in qkv)
+        record = watch(nn.Sequential(Calls(module, [q, k, v])), q, steps=2, images=images)["0.product"]
+        q, k, v = module.split(q), module.split(k).transpose(2, 3), module.split(v)
+        pairs = [(q, k), (q @ k, v)] if order == "qk_v" else [(k, v), (q, k @ v)]
+        assert record.events == sum(meetings(*pair) for pair in pairs), (images, heads, width, side, order, memory)
+        tokens = side[0] * side[1]
+        assert record.dense == 2 * 2 * images * heads * tokens * width * (tokens if order == "qk_v" else width)
+
+
+def test_nonzero_values_along_a_dimension_in_every_memory_layout():
+    for shape, axes in product(product((1, 2), (1, 3), (1, 4), (1, 5)), permutations(range(4))):
+        x = draw("binary", *(shape[axis] for axis in axes)).permute(*(axes.index(axis) for axis in range(4)))
+        assert x.shape == shape and all(torch.equal(nonzero_over(x, dim), (x != 0).sum(dim)) for dim in (2, 3)), (shape, axes)
+
+
+def test_layers_of_every_shape_with_ones():
+    for images, channels, *side in product((1, 3), (1, 2), (1, 4), (1, 5)):
+        for memory in LAYOUTS.values():
+            conv, x = nn.Conv2d(channels, 3, 3, padding=1), draw("integer", images, channels, *side).contiguous(memory_format=memory)
+            records = watch(nn.Sequential(conv, nn.Flatten(2), nn.Linear(side[0] * side[1], 1)), x)
+            assert records["0"].events == one_by_one(conv, x != 0) and records["0"].values == one_by_one(conv, x.abs())
+            assert records["2"].events == conv(x).count_nonzero()
+
+
 class Calls(nn.Module):
     """A product on fixed inputs, since a Sequential passes one."""
 
@@ -142,6 +180,44 @@ def test_softmax_attention_is_dense_and_real():
     qkv = [torch.rand(1, 2, 8, 4, 4) for _ in range(3)]
     record = watch(nn.Sequential(Calls(SoftmaxProduct(2), qkv)), qkv[0])["0.product"]
     assert record.events == record.dense == 2 * 2 * 16 * 16 * 8 and record.input_kind == "real"
+    zeros = [torch.zeros_like(x) for x in qkv]  # real numbers: nobody looks whether one is 0
+    assert watch(nn.Sequential(Calls(SoftmaxProduct(2), zeros)), qkv[0])["0.product"].events == record.dense
+
+
+class Gate(Product):
+    """Somebody's own: Q (K^T V) of [B, N, C], then a sum over tokens; its softmax is a layer too."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer, self.total, self.softmax = MatMul(), MatMul(), SumOver(1), nn.Softmax(1)
+
+    def forward(self, q, k, v):
+        return self.softmax(self.total(self.outer(q, self.inner(k.transpose(1, 2), v))))
+
+
+def test_a_product_of_ones_own_is_counted():
+    q, k, v = (draw("binary", 2, 5, 6, seed=seed) for seed in range(3))
+    records = watch(nn.Sequential(Calls(Gate(), [q, k, v])), q, images=2)
+    kv = k.transpose(1, 2) @ v
+    summed = (q @ kv).count_nonzero()
+    assert set(records) == {"0.product", "0.product.softmax"}
+    record = records["0.product"]
+    assert record.events == meetings(k.transpose(1, 2), v) + meetings(q, kv) + summed
+    assert record.dense == 2 * (6 * 5 * 6 + 5 * 6 * 6) + q.numel()
+    assert (record.kind, record.layer, record.input_kind) == ("product", "Gate", "binary")
+    assert record.operands == [[x.numel(), x.count_nonzero()] for x in (q, k, v)]
+    named = conventions.count("events", list(records.values()))["uncounted"]
+    assert "0.product.softmax (Softmax)" in named and not any(text.startswith("0.product (") for text in named)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((5, 4), (4, 6)), ((3, 5, 4), (4, 6)), ((2, 3, 5, 4), (2, 3, 4, 6)), ((2, 2, 1, 3, 4), (2, 1, 2, 4, 1))]
+)
+def test_a_multiplication_outside_a_product_has_a_record_of_its_own(shapes):
+    a, b = (draw("integer", *shape, seed=seed) for seed, shape in enumerate(shapes))
+    record = watch(Calls(MatMul(), [a, b]), a)["product"]
+    assert (record.kind, record.input_kind, record.events) == ("product", "integer", meetings(a, b))
+    assert record.dense == (a @ b).numel() * 4
 
 
 @pytest.mark.parametrize("pool", [False, True])
@@ -180,7 +256,111 @@ def test_a_first_layer_counts_for_every_step():
     assert [vars(record) for record in static.values()] == [vars(record) for record in repeated.values()]
 
 
+# ---- what neurons send
+
+
+class Sends(Neuron, nn.Module):
+    """A neuron layer that sends given values, whatever comes in."""
+
+    def __init__(self, sends, values):
+        super().__init__()
+        self.sends, self.values = sends, values
+
+    def forward(self, x):
+        return self.values
+
+
+SENT = {  # values -> kind that the next layer sees, accumulates per nonzero input (None: multiply-accumulates)
+    "binary": ([0.0, 1.0, 1.0, 0.0], "binary", 1),
+    "signed": ([0.0, 1.0, -1.0, 1.0], "integer", 1),
+    "signed, of a unit": ([0.0, 0.3, -0.3, 0.3], "unit", 1),
+    "graded, one height": ([0.0, 0.25, 0.25, 0.25], "unit", 1),
+    "graded, whole": ([0.0, 2.0, -1.0, 3.0], "integer", 2),
+    "graded, not negative": ([0.0, 0.25, 0.5, 1.0], "fraction", None),
+    "graded": ([0.0, 0.25, -0.5, 1.0], "real", None),
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_what_a_neuron_sends_decides_what_the_next_layer_does(case):
+    values, kind, each = SENT[case]
+    sent = torch.tensor(values).repeat(2, 3, 5, 1)[..., None]  # [T, B, channels, 4, 1]
+    sends = case.split(",")[0]
+    model = nn.Sequential(Sends(sends, sent), nn.Flatten(0, 1), nn.Conv2d(5, 7, 1))
+    records = watch(model, sent, steps=2, images=3)
+    neuron, conv = records["0"], records["2"]
+    nonzero = sent.count_nonzero().item()
+    assert (neuron.sends, neuron.sent, neuron.spikes, neuron.neurons) == (sends, kind, nonzero, sent.numel())
+    assert neuron.rates == [nonzero / 2] * 2  # of each step
+    assert (conv.input_kind, conv.events, conv.nonzero) == (kind, 7 * nonzero, nonzero)
+    assert conv.unit == (pytest.approx(max(values)) if kind == "unit" else 1)
+    counted = conventions.count("events", [conv])
+    if each is None:
+        assert (counted["acs"], counted["macs"]) == (0, 7 * nonzero / 3)
+    else:
+        assert (counted["acs"], counted["acs_nonzero"], counted["macs"]) == (each * 7 * nonzero / 3, 7 * nonzero / 3, 0)
+    strict = "acs" if kind == "binary" else "macs"  # syops-counter's rule
+    assert conventions.count("syops", [conv])[strict] > 0 == conventions.count("syops", [conv])[{"acs": "macs", "macs": "acs"}[strict]]
+
+
+def test_kinds_of_several_batches_add_up():
+    """Two batches of one height each but not the same: averages, not spikes; with a negative one: real."""
+    conv, counter = nn.Sequential(nn.Conv2d(1, 1, 1)), Counter()
+    seen = []
+    for value in (1.0, 0.5, 0.25, -0.75):
+        with torch.no_grad(), counter.watching(conv, 1):
+            conv(torch.tensor([0.0, value]).reshape(1, 1, 1, 2))
+        counter.seen(1)
+        record = counter.records["0"]
+        seen.append((record.input_kind, record.total, record.values, record.rate, record.accumulates))
+    assert seen[0] == ("binary", 1, 1, 1 / 2, 1)
+    assert seen[1] == ("fraction", 1.5, 1.5, 1.5 / 4, 1.5 / 2)
+    assert seen[2] == ("fraction", 1.75, 1.75, 1.75 / 6, 1.75 / 3)
+    assert seen[3] == ("real", 4, 4, 4 / 8, 1)
+
+
+def test_values_of_one_height_weigh_one():
+    conv, counter = nn.Sequential(nn.Conv2d(1, 1, 1)), Counter()
+    for value in (0.5, -0.5):
+        with torch.no_grad(), counter.watching(conv, 1):
+            conv(torch.tensor([0.0, value]).reshape(1, 1, 1, 2))
+        counter.seen(1)
+    record = counter.records["0"]
+    assert (record.input_kind, record.unit, record.rate, record.accumulates, record.spiking) == ("unit", 0.5, 0.5, 1, True)
+
+
 # ---- whole networks
+
+
+def test_events_go_through_every_layer_at_every_step():
+    """[T, B, C, H, W] frames: other ones at each step, the images of a batch counted once."""
+    model, frames, seen = tiny(), draw("integer", 4, 5, 3, 8, 8).abs(), {}
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(lambda m, x, _, name=name: seen.update({name: (m, x[0])}))
+    counter = Counter()
+    with torch.no_grad(), counter.watching(model.eval(), 4):
+        for part in frames.split((3, 2), 1):
+            seen.clear()
+            model(part)
+            counter.seen(part.shape[1])
+            functional.reset_net(model)
+    with torch.no_grad():
+        model(frames)
+    records = counter.records
+    assert seen["stem.0.0"][1].shape == (20, 3, 8, 8) and {record.images for record in records.values()} == {5}
+    for name, (module, x) in seen.items():
+        brute = one_by_one(module, x != 0) if isinstance(module, nn.Conv2d) else 10 * x.count_nonzero()
+        assert records[name].events == brute and records[name].each("events") == brute / 5
+    assert records["stem.0.0"].first and records["stem.0.0"].input_kind == "integer"
+    assert records["stem.0.0"].values == one_by_one(model.stem[0][0], frames.flatten(0, 1))
+
+
+def test_a_static_image_counts_as_the_same_frame_at_every_step():
+    model, image = tiny(), torch.randn(5, 3, 8, 8)
+    static, frames = (watch(model, x, steps=4, images=5) for x in (image, image.expand(4, *image.shape)))
+    for name, record in static.items():
+        assert vars(record) == {**vars(frames[name]), "total": pytest.approx(frames[name].total)}, name
 
 
 def tiny(steps=4):
@@ -280,6 +460,47 @@ def test_a_counter_remembers_few_tensors():
     assert len(remembered.found) == 2 and remembered(tensors[0], 2) is not first
     tensors[0].zero_()
     assert remembered(tensors[0], 2).nonzero == 0
+
+
+def test_a_record_comes_back_from_json_exactly():
+    """Of every kind of layer; operands, rates and all amounts, and what every convention makes of them."""
+    qkv = [draw("binary", 4, 5, 16, 8, 8, seed=seed) for seed in range(3)]
+    records = [*watch(tiny(), torch.randn(5, 3, 8, 8), steps=4, images=5).values()]
+    records += watch(nn.Sequential(Calls(AttentionProduct(4, 0.125, "qk_v"), qkv)), qkv[0], steps=4, images=5).values()
+    back = [Record.from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False))) for record in records]
+    assert [vars(record) for record in back] == [vars(record) for record in records]
+    assert {"neuron", "product", "conv", "linear", "pool"} <= {record.kind for record in back}
+    assert any(record.rates for record in back) and any(record.operands for record in back)
+    assert all(conventions.count(name, back) == conventions.count(name, records) for name in conventions.names())
+
+
+# ---- conventions: files
+
+
+def test_a_convention_is_found_by_being_there(monkeypatch, tmp_path):
+    folder = Path(conventions.__file__).parent
+    shutil.copy(folder / "_template.py", tmp_path / "house_rule.py")
+    conventions.names.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(conventions, "__file__", str(tmp_path / "__init__.py"))
+        patch.setattr(conventions, "__path__", [str(folder), str(tmp_path)])
+        assert conventions.names() == ("house-rule",)
+        counted = conventions.count("house-rule", ALL)
+    conventions.names.cache_clear()
+    sys.modules.pop("benchmark.conventions.house_rule")
+    assert counted["macs"] == sum(record.dense for record in (FIRST, BINARY, INTEGER, PRODUCT, HEAD)) / 2
+    assert {"events", "papers", "spikingformer", "syops"} <= {*conventions.names()}
+    with pytest.raises(UserError, match="did you mean syops"):
+        conventions.count("sysops", ALL)
+
+
+def test_conventions_load_neither_torch_nor_each_other():
+    text = (
+        "import sys; from benchmark import conventions; conventions.count('events', []); "
+        "print(sorted(name for name in sys.modules if name in ('torch', 'numpy') or name.startswith('benchmark.conventions.')))"
+    )
+    found = subprocess.run([sys.executable, "-c", text], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
+    assert ast.literal_eval(found.stdout) == [f"benchmark.conventions.{name}" for name in ("_energy", "_record", "_result", "events")]
 
 
 # ---- conventions: arithmetic on records made by hand, two images, two steps
