@@ -15,7 +15,9 @@ def pytest_configure(config):
     """A mistyped folder must not pass a gate."""
     folder = config.getoption("--results")
     if folder is not None and not list(folder.glob("table*_*.csv")):
-        raise pytest.UsageError(f"--results {folder}: {'holds no result table' if folder.is_dir() else 'does not exist'}; nothing to compare")
+        raise pytest.UsageError(
+            f"--results {folder}: {'holds no result table' if folder.is_dir() else 'does not exist'}; nothing to compare"
+        )
     config.stash[COMPARED] = []
 
 
@@ -44,4 +46,6 @@ def pytest_sessionfinish(session, exitstatus):
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     if config.getoption("--results") is not None and not config.stash[COMPARED]:
-        terminalreporter.write_line(f"no number of {config.getoption('--results')} was compared: all are undecided, not run or not comparable")
+        terminalreporter.write_line(
+            f"no number of {config.getoption('--results')} was compared: all are undecided, not run or not comparable"
+        )

@@ -177,7 +177,9 @@ def test_no_silent_edit():
     """A printed number changes only after somebody has looked at the paper again."""
     listed = dict(reversed(line.split("  ")) for line in (published.PAPERS / "checksums.txt").read_text().splitlines())
     found = {path.relative_to(published.PAPERS).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in FILES}
-    changed = sorted(name for name in listed if found.get(name) != listed[name])  # a new file is not reviewed yet, and says so by its absence
+    changed = sorted(
+        name for name in listed if found.get(name) != listed[name]
+    )  # a new file is not reviewed yet, and says so by its absence
     assert not changed, (
         f"{', '.join(changed)}: not the reviewed content. Compare each changed line with the paper (source and line name the place), "
         "then update in the same commit: cd benchmark/papers && sha256sum */table*.csv */figure*.csv */claims.csv > checksums.txt"
