@@ -272,7 +272,9 @@ def test_a_forced_rerun_trains_again_and_says_what_trained(tree):
     second = json.loads((tree.folder / target).read_text())
     assert second["accuracy_by_epoch"] == first["accuracy_by_epoch"] and second["measured"]["finished"] > first["measured"]["finished"]
     loop = tree.folder / "benchmark/training/optimiser.py"
-    loop.write_text(loop.read_text().replace('lr=recipe["lr"]', 'lr=0 * recipe["lr"]', 1))
+    whole = loop.read_text()
+    loop.write_text(whole.replace('"lr": recipe["lr"]', '"lr": 0 * recipe["lr"]', 1))
+    assert loop.read_text() != whole
     other = tree.cell(TINY, method="direct", dataset="CIFAR10", backbone="spikformer-4-384")
     assert other["folder"] != cell["folder"]  # other code, another run
     assert tree.snakemake("--config", TINY, "--", f"{other['folder']}/metrics.json")[0] == 0
