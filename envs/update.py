@@ -18,7 +18,17 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXPORT = ("export", "--frozen", "--all-groups", "--all-extras", "--no-header", "--no-annotate", "--no-emit-project", "--format", "requirements-txt")
+EXPORT = (
+    "export",
+    "--frozen",
+    "--all-groups",
+    "--all-extras",
+    "--no-header",
+    "--no-annotate",
+    "--no-emit-project",
+    "--format",
+    "requirements-txt",
+)
 PYPROJECT, REQUIREMENTS = ROOT / "pyproject.toml", ROOT / "envs" / "requirements.txt"
 CONSTRAINTS = re.compile(r"^constraint-dependencies = \[\n.*?^\]$", re.MULTILINE | re.DOTALL)
 HEADER = (

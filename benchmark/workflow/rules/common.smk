@@ -41,8 +41,9 @@ ENVIRONMENT = {
     warm.ADDRESS: warm.address(),
 }
 EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
-shell.prefix(f"set -euo pipefail; export {EXPORTS}; ".replace("{", "{{").replace("}", "}}"))
-TELL = " 2> {log:q} || {{ status=$?; tail -n 3 {log:q} >&2; exit $status; }}"  # the line that matters, on a failure
+# `tell <log> <command>`: what a command says goes to its log, and of a failed one the line that matters to the terminal too.
+TELL = 'tell() { local log=$1; shift; "$@" 2> "$log" || { local status=$?; tail -n 3 "$log" >&2; return $status; }; }'
+shell.prefix(f"set -euo pipefail; export {EXPORTS}; {TELL}; ".replace("{", "{{").replace("}", "}}"))
 
 
 def one_of(names):
@@ -67,5 +68,7 @@ onstart:
     kept.keep(Path("results"), Path(".snakemake/kept"))
     if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
         warm.start(warm.address())
+
+
 onerror:
     kept.restore(Path("results"), Path(".snakemake/kept"))

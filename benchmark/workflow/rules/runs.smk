@@ -21,7 +21,7 @@ rule train:
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
     shell:
-        "python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}" + TELL
+        "tell {log:q} python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}"
 
 
 use rule train as train_upstream with:
@@ -55,5 +55,5 @@ rule surface:
         points=11 if SETTINGS.scale == "smoke" else 41,
         images=256 if SETTINGS.scale == "smoke" else 4096,
     shell:
-        "python -m benchmark surface --run $(dirname {input.metrics:q}) --points {params.points} --images {params.images}"
-        " --threads {threads}" + TELL
+        "tell {log:q} python -m benchmark surface --run $(dirname {input.metrics:q}) --points {params.points} --images {params.images}"
+        " --threads {threads}"

@@ -15,7 +15,7 @@ rule network:
     params:  # not passed on: a change of it counts the network again
         network=lambda wildcards: told(structures.key, wildcards.backbone, wildcards.dataset),
     shell:
-        "python -m benchmark network {wildcards.backbone} {wildcards.dataset} --out {output:q} --threads {threads}" + TELL
+        "tell {log:q} python -m benchmark network {wildcards.backbone} {wildcards.dataset} --out {output:q} --threads {threads}"
 
 
 rule structure:
@@ -30,7 +30,9 @@ rule structure:
         "../../../envs/environment.yaml"
     params:
         pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
-        notes=lambda wildcards: cells.digest("".join((kinds.PAPERS / f"{name}.csv").read_text("utf-8") for name in ("structure_notes", "parameters"))),
+        notes=lambda wildcards: cells.digest(
+            "".join((kinds.PAPERS / f"{name}.csv").read_text("utf-8") for name in ("structure_notes", "parameters"))
+        ),
         code=code.of_closure(code.ROOT / "benchmark/reports/structure.py"),
     shell:
-        "python -m benchmark structure --out {output:q}" + TELL
+        "tell {log:q} python -m benchmark structure --out {output:q}"

@@ -27,7 +27,7 @@ rule table:
         code=f"{REPORTS['tables']} {READERS}",
         config=CONFIG,
     shell:
-        "python -m benchmark table {wildcards.table} --directory . --config {params.config:q}" + TELL
+        "tell {log:q} python -m benchmark table {wildcards.table} --directory . --config {params.config:q}"
 
 
 rule figure:
@@ -48,7 +48,7 @@ rule figure:
         code=f"{REPORTS['figures']} {READERS}",
         config=CONFIG,
     shell:
-        "python -m benchmark table {wildcards.figure} --directory . --config {params.config:q}" + TELL
+        "tell {log:q} python -m benchmark table {wildcards.figure} --directory . --config {params.config:q}"
 
 
 rule claims:
@@ -67,7 +67,7 @@ rule claims:
         code=f"{REPORTS['claims']} {READERS}",
         config=CONFIG,
     shell:
-        "python -m benchmark claims --directory . --config {params.config:q}" + TELL
+        "tell {log:q} python -m benchmark claims --directory . --config {params.config:q}"
 
 
 rule published:
@@ -83,7 +83,7 @@ rule published:
     params:
         pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
     shell:
-        "python -m benchmark published --out {output:q}" + TELL
+        "tell {log:q} python -m benchmark published --out {output:q}"
 
 
 rule audit:
@@ -101,7 +101,7 @@ rule audit:
         pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
         code=REPORTS["audit/__init__"],
     shell:
-        "python -m benchmark audit --out {output.csv:q}" + TELL
+        "tell {log:q} python -m benchmark audit --out {output.csv:q}"
 
 
 rule coverage:
@@ -119,4 +119,4 @@ rule coverage:
         done=lambda wildcards: [str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
         code=f"{REPORTS['implemented']} {READERS}",
     shell:
-        "python -m benchmark coverage --out {output:q}" + TELL
+        "tell {log:q} python -m benchmark coverage --out {output:q}"
