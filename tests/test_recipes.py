@@ -84,7 +84,6 @@ def test_a_broken_sheet_is_one_line_that_names_it(made, content, words):
         ("pretrained", 1, "cannot be 1"),
         ("eval_crop", 0, "from 0.01 to 1"),
         ("decay", "none", "weights"),
-        ("micro_batch", -1, "0 or more"),
         ("statistics", [[0.5], [2.0]], "0..1 scale"),
         ("clip_grad", "one", "cannot be 'one'"),
         ("randaugment_ops", [], "names of operations"),

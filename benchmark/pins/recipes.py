@@ -71,10 +71,6 @@ GROUPS: dict[str, dict[str, Key]] = {
             choices=("weights", "all"),
             optional=True,
         ),
-        "micro_batch": Key("images per forward and backward pass, 0 for the whole batch; gradients add up", WHOLE, 0, low=0, optional=True),
-        "recompute": Key(
-            "what backward computes again instead of keeping it: none or blocks", TEXT, "none", choices=("none", "blocks"), optional=True
-        ),
     },
     "augmentation": {
         "crop": Key(
