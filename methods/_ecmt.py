@@ -1,10 +1,12 @@
 """ECMT (Huang et al., ACM MM 2024): a trained vision Transformer becomes a spiking one; nothing is trained.
 
-Paper: ECMT. Expectation compensation around everything that is not linear (eq. 15) and around products (eq. 16 to 18), multi-threshold
-neurons before every linear layer and both inputs of every product (eq. 19 to 25), their smallest thresholds percentiles of what the
-artificial network has there (Algorithm 1). The image is presented unchanged at every step, biases and the residual stream are real numbers,
-the answer at t is the mean of the first t outputs; so one run to the largest T answers for every smaller one.
-Parallel parameter normalisation (eq. 26 to 29) rewrites weights and changes no number: networks/parallel.py, tested, not used.
+Paper: ECMT. Expectation compensation around everything that is not linear, multi-threshold neurons before every linear layer and at both
+inputs of every product, their smallest thresholds percentiles of what the artificial network has there (Algorithm 1). The image is
+presented unchanged at every step, biases and the residual stream are real numbers, and the answer at t is the mean of the first t outputs:
+one run to the largest T answers for every smaller one.
+Equations: o(t) = t F(S(t) / t) - (t-1) F(S(t-1) / (t-1))   (15; of a product 16 to 18), in benchmark/networks/expectation.py;
+  the neuron's (19 to 25) in benchmark/neurons/multi_threshold.py; parallel parameter normalisation (26 to 29), which rewrites weights
+  and changes no number, in benchmark/networks/parallel.py: tested, not used.
 Expected: ECMT Table 1, ViT-S/16, ImageNet: T=4: 62.85, T=8: 76.03, T=12: 77.41; ANN 78.04.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table1_ecmt.csv
 

@@ -20,7 +20,7 @@ from benchmark.networks.explicit import copy_of
 from benchmark.networks.places import SIDES, Place, find_places, hooks, kind_of
 from benchmark.shared.errors import UserError
 
-ROOM = {"cpu": 2**25, "cuda": 2**30}  # bytes of the largest activation of all steps and images that go through at once
+ROOM = {"cpu": 2**24, "cuda": 2**30}  # bytes of the largest activation of what goes through at once; larger ones cost page faults
 TOLERANCE = 1e-3  # relative, of an average output; what is not linear is off by much more
 
 
