@@ -2,12 +2,14 @@
 
 from functools import partial
 
+import pytest
 import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
 from benchmark.measuring import checks
 from benchmark.networks.layers import First, Head, Residual, SpikingBackbone, conv_bn
+from benchmark.neurons._base import Neuron
 from benchmark.neurons.lif import LIF, neuron
 
 fire = partial(neuron, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=False, surrogate="sigmoid", alpha=4.0)
@@ -17,13 +19,26 @@ def sound(*extra, images=None):
     torch.manual_seed(0)
     block = nn.Sequential(Residual(conv_bn(8, 8, 3), fire()), *extra)
     model = SpikingBackbone(nn.Sequential(First(4, *conv_bn(3, 8, 3)), fire()), [block], [8], Head(8, 10), 4)
-    model(torch.randn(16, 3, 6, 6) if images is None else images)  # statistics
+    return with_statistics(model, images)
+
+
+def with_statistics(model, images=None):
+    """Normalisations that have seen images, so that every layer fires in evaluation."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # plain average
+    model(torch.randn(16, 3, 6, 6, generator=torch.Generator().manual_seed(2)) if images is None else images)
     functional.reset_net(model)
     return model
 
 
 def checked(model, images=None):
-    return checks.check(model, torch.randn(8, 3, 6, 6) if images is None else images)
+    return checks.check(model, torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(1)) if images is None else images)
+
+
+def frames(batch=16):
+    """Event frames [T, B, C, H, W], other ones at each step."""
+    return torch.randint(-1, 2, (4, batch, 3, 6, 6), generator=torch.Generator().manual_seed(1)).float()
 
 
 def test_a_sound_network_passes_and_stays_as_it_was():
@@ -36,12 +51,7 @@ def test_a_sound_network_passes_and_stays_as_it_was():
 
 
 def test_events_pass():
-    frames = torch.randint(-1, 2, (4, 16, 3, 6, 6)).float()
-    model = sound(images=frames)
-    for _ in range(20):  # its normalisations get to know what events are like
-        model(frames)
-        functional.reset_net(model)
-    assert checked(model, frames)["failed"] == []
+    assert checked(sound(images=frames()), frames())["failed"] == []
 
 
 class Mixing(nn.Module):
@@ -68,11 +78,15 @@ class Foreseeing(nn.Module):
         return x + x.mean(0, keepdim=True)
 
 
-class Loud(LIF):
-    """Spikes of height 2."""
+class Sends(Neuron, nn.Module):
+    """What `values` makes of its input, declared as a kind."""
+
+    def __init__(self, sends, values):
+        super().__init__()
+        self.sends, self.values = sends, values
 
     def forward(self, x):
-        return 2 * super().forward(x)
+        return self.values(x)
 
 
 class Unused(nn.Module):
@@ -84,15 +98,36 @@ class Unused(nn.Module):
         return x
 
 
-def test_what_is_wrong_is_named():
-    assert {"gap_batch_size", "gap_neighbours"} <= {*checked(sound(Mixing()))["failed"]}
-    assert "gap_after_reset" in checked(sound(Remembering()))["failed"]
-    assert checked(sound(Foreseeing()))["failed"] == ["gap_first_step"]
-    assert checked(sound(Unused()))["dead_parameters"] == ["blocks.0.1.weight"]
-    loud = sound(fire())
-    loud.blocks[0][1].__class__ = Loud
-    found = checked(loud)
-    assert found["failed"] == ["sends"] and found["sends"] == ["blocks.0.1"]
+@pytest.mark.parametrize("images", [None, frames()], ids=["images", "events"])
+def test_what_is_wrong_is_named(images):
+    def failed(module):
+        return checked(sound(module, images=images), images)["failed"]
+
+    assert {"gap_batch_size", "gap_neighbours"} <= {*failed(Mixing())}
+    assert "gap_after_reset" in failed(Remembering())
+    assert failed(Foreseeing()) == ["gap_first_step"]
+    assert failed(Unused()) == ["dead_parameters"]
+
+
+SENDS = {  # what a layer sends of what comes in, by the kind that it declares -> allowed
+    "binary, 0 and 1": (lambda x: (x > 0).to(x.dtype), True),
+    "binary, twice as high": (lambda x: 2 * (x > 0).to(x.dtype), False),
+    "binary, both signs": (lambda x: x.sign(), False),
+    "signed, -1, 0 and 1": (lambda x: x.round().clamp(-1, 1), True),
+    "signed, times a unit": (lambda x: 0.3 * x.round().clamp(-1, 1), True),
+    "signed, two heights": (lambda x: x.round().clamp(-2, 2), False),
+    "graded, anything": (lambda x: x * (x > 0), True),
+    "graded, no number": (lambda x: torch.where(x > 0, x, torch.inf), False),
+}
+
+
+@pytest.mark.parametrize("images", [None, frames()], ids=["images", "events"])
+@pytest.mark.parametrize("case", SENDS)
+def test_a_neuron_sends_what_its_kind_may(case, images):
+    values, allowed = SENDS[case]
+    found = checked(sound(conv_bn(8, 8), Sends(case.split(",")[0], values), images=images), images)
+    assert found["sends"] == ([] if allowed else ["blocks.0.2"]) and ("sends" in found["failed"]) != allowed
+    assert found["silent"] == []
 
 
 # ---- a network that is not alive cannot pass
@@ -111,7 +146,8 @@ def test_a_network_that_never_spikes_fails_by_every_name():
         if isinstance(module, LIF):
             module.v_threshold = 1e9
     found = checked(model)
-    assert found["silent"] == ["stem.1", "blocks.0.0.1"] and "constant_logits" in found["failed"]
+    assert found["silent"] == ["stem.1", "blocks.0.0.1"] and {"silent", "constant_logits", "dead_parameters"} == {*found["failed"]}
+    assert "constant_logits" in checked(model, frames())["failed"]
 
 
 def test_the_same_answer_for_every_image_is_told():
@@ -126,8 +162,77 @@ def test_a_parameter_that_nothing_reaches_is_told():
     assert found["failed"] == ["dead_parameters"] and found["dead_parameters"] == ["blocks.0.1.weight"]
 
 
-def test_an_artificial_network_is_checked_too():
-    torch.manual_seed(0)
-    model = SpikingBackbone(nn.Sequential(First(1, *conv_bn(3, 8, 3)), nn.ReLU()), [nn.Identity()], [8], Head(8, 10), 1)
-    model(torch.randn(16, 3, 6, 6))
+def test_a_parameter_is_dead_if_no_image_reaches_it():
+    """Gradients are taken of a few images at a time; a weight that only a later one needs is alive."""
+    model = sound()
+    asked, real = [], checks.without_gradient
+
+    def only_the_last(model, images):
+        asked.append(len(images))
+        return real(model, images) | ({"head.classifier.bias"} if len(asked) < 3 else set())
+
+    images = torch.randn(10, 3, 6, 6, generator=torch.Generator().manual_seed(1)).double()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "without_gradient", only_the_last)
+        assert checks.dead(model.double().eval(), images, 0) == [] and asked == [4, 4, 2]
+
+
+class Cut(nn.Module):
+    """Keeps gradients back."""
+
+    def forward(self, x):
+        return x.detach()
+
+
+def test_a_cut_in_the_gradient_is_told():
+    found = checked(sound(Cut(), conv_bn(8, 8), fire()))
+    assert found["failed"] == ["dead_parameters"]
+    assert set(found["dead_parameters"]) == {f"{layer}.{what}" for layer in ("stem.0.0", "stem.0.1", "blocks.0.0.0.0", "blocks.0.0.0.1")
+                                             for what in ("weight", "bias")} - {"stem.0.0.bias", "blocks.0.0.0.0.bias"}  # fmt: skip
+
+
+def test_neurons_without_a_gradient_are_no_dead_parameters():
+    """A converted network's need none: its parameters are dead if the logits do not change with them."""
+
+    def hard(*extra):
+        stem = nn.Sequential(First(4, *conv_bn(3, 8, 3)), Sends("graded", lambda x: x.detach().clamp(0, 1)))
+        torch.manual_seed(0)
+        model = SpikingBackbone(
+            stem, [nn.Sequential(conv_bn(8, 8), Sends("graded", lambda x: x.detach().floor()), *extra)], [8], Head(8, 10), 4
+        )
+        return with_statistics(model)
+
+    assert checked(hard())["failed"] == []
+    assert checked(hard(Unused()))["dead_parameters"] == ["blocks.0.2.weight"]
+
+
+def test_a_bias_before_a_normalisation_is_alive():
+    """In training it has no gradient, as the batch's mean takes it out; the checks look at the network in evaluation."""
+    model = sound(conv_bn(8, 8, bias=True), fire())
+    model.train()
+    nn.functional.cross_entropy(model(torch.randn(8, 3, 6, 6)).mean(0), torch.arange(8)).backward()
+    functional.reset_net(model)
+    bias = model.blocks[0][1][0].bias
+    assert bias.grad.abs().max() < 1e-6
+    model.zero_grad(set_to_none=True)
     assert checked(model)["failed"] == []
+
+
+def test_one_image_cannot_be_compared():
+    with pytest.raises(ValueError, match="two or more"):
+        checked(sound(), torch.randn(1, 3, 6, 6))
+
+
+@pytest.mark.parametrize("images", [None, frames()], ids=["images", "events"])
+def test_an_artificial_network_is_checked_too(images):
+    torch.manual_seed(0)
+
+    def relu_network(*extra):
+        model = SpikingBackbone(nn.Sequential(First(1, *conv_bn(3, 8, 3)), nn.ReLU()), [nn.Sequential(*extra)], [8], Head(8, 10), 1)
+        return with_statistics(model)
+
+    assert checked(relu_network(), images)["failed"] == []
+    assert checked(relu_network(Unused()), images)["dead_parameters"] == ["blocks.0.0.weight"]
+    silent = relu_network()
+    nn.init.constant_(silent.stem[0][1].bias, -1e9)
+    assert {"constant_logits", "dead_parameters"} == {*checked(silent, images)["failed"]}
