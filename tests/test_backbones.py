@@ -10,8 +10,12 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.model import sew_resnet as spikingjelly_sew
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import backbones
+from benchmark.measuring.counter import Counter
+from benchmark.networks.attention import SumOver
 from benchmark.networks.layers import First, count_parameters
 from benchmark.neurons import Maker, maker, names
 from benchmark.neurons._base import Neuron
@@ -258,6 +262,16 @@ def test_the_first_layers_see_a_static_image_once(shape, layer):
     y = first(x)
     assert seen == [4 if len(shape) == 4 else 4 * STEPS]
     torch.testing.assert_close(y, torch.stack([layer(image) for image in (x.expand(STEPS, *x.shape) if len(shape) == 4 else x)]))
+
+
+@each_case
+def test_every_multiplication_is_counted(name, kind):
+    """As many multiply-accumulates as torch's own counter sees dispatched: no product hides outside the layers that are counted."""
+    model, x, counter = build(name, kind, steps=1).eval(), images(kind, steps=1), Counter()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops, torch.no_grad(), counter.watching(model, 1):
+        model(x)
+    sums = {part.rpartition(".")[0] for part, module in model.named_modules() if isinstance(module, SumOver)}  # which multiply nothing
+    assert 2 * sum(record.dense for record in counter.records.values() if record.name not in sums) == flops.get_total_flops() > 0
 
 
 # ---- parameters, to the unit

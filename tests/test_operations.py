@@ -30,6 +30,7 @@ from benchmark.networks.layers import First, Head, Residual, SpikingBackbone, co
 from benchmark.neurons._base import Neuron
 from benchmark.neurons.lif import neuron
 from benchmark.shared.errors import UserError
+from benchmark.timing import counting as timing
 
 fire = partial(neuron, tau=2.0, v_threshold=1.0, v_reset=0.0, detach_reset=True, decay_input=True, surrogate="sigmoid", alpha=4.0)
 LAYOUTS = {"planes": torch.contiguous_format, "pixels": torch.channels_last}
@@ -590,3 +591,13 @@ def test_energy_presets():
     assert energy.energy(1e9, 1e9, "45nm_8bit") == pytest.approx(0.2 + 0.03 + 0.03)
     with pytest.raises(UserError, match="45nm_32bit"):
         energy.energy(1, 1, "45nm_32bits")
+
+
+# ---- what counting costs
+
+
+def test_the_cost_of_counting_is_measured():
+    """One tiny network; docs/counting.md has the tables of whole ones."""
+    measured = {name: (seconds, accumulates) for name, seconds, _, accumulates in timing.measure("spikformer-2-384/48", 1, 1)}
+    assert {"uncounted", "SpikeLedger", "spikingjelly SynOpCounter"} <= measured.keys()
+    assert measured["SpikeLedger"][0] > 0 and measured["SpikeLedger"][1] > measured["spikingjelly SynOpCounter"][1] > 0

@@ -1,9 +1,15 @@
 """results/structure.csv: printed sizes and operation counts that layers alone decide, and a reason for each that does not come out."""
 
 import csv
+import math
+import subprocess
+import sys
+import types
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from benchmark import conventions
 from benchmark.measuring import structure as counting
@@ -148,3 +154,83 @@ def test_a_note_belongs_to_a_pin():
     for note in structure.notes():
         printed = [n.value for n in structure.numbers() if structure.names(n, note["backbone"]) and note["dataset"] in (n.dataset, "*")]
         assert printed and (note["printed"] == "*" or note["printed"] in printed), note
+
+
+# ---- counting
+
+
+def test_structure_has_these_keys_and_no_others():
+    described, data = structures.described("spikformer-4-384", "CIFAR10")
+    found = counting.structure({**described, "code": "1234abcd"}, data["classes"], data["shape"])
+    assert set(found) == {"parameters", "layers_macs", "products_macs", "syops_ops", "syops_macs", "ann", "code"}
+    assert (found["parameters"], found["ann"], found["code"]) == (9_324_730, False, "1234abcd")
+    records = of_paper_size("spikformer-4-384", "CIFAR10")
+    assert found["products_macs"] == 4 * 2 * 12 * 64 * 64 * 32 == sum(record.dense for record in records if record.kind == "product")
+    assert found["layers_macs"] == sum(record.dense for record in records if record.kind in ("conv", "linear"))
+    assert found["syops_ops"] > found["layers_macs"] and found["syops_macs"] < found["syops_ops"] / 2
+
+
+def test_an_artificial_network_makes_multiply_accumulates_alone():
+    found = counted("ann-resnet-18", "CIFAR100")
+    assert found["ann"] and found["syops_macs"] == found["syops_ops"] and found["products_macs"] == 0
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_no_layer_is_silent_by_chance(classes):
+    """Meta-SpikeFormer: real numbers come to the first layer and to the inner layers of its compound convolutions, spikes to all others."""
+    described, data = structures.described("meta-spikeformer-4-384", "CIFAR100")
+    names = {record.name for record in of_paper_size("meta-spikeformer-4-384", "CIFAR100")}
+    seen = counting.input_kinds(described, classes, data["shape"], data["form"], names)
+    layers = [record.name for record in of_paper_size("meta-spikeformer-4-384", "CIFAR100") if record.kind in ("conv", "linear")]
+    inner = [name for name in layers if name.endswith((".q.0.2", ".q.0.3", ".k.0.2", ".k.0.3", ".v.0.2", ".v.0.3", ".1.2", ".1.3"))]
+    stem = [name for name in layers if name.startswith("stem.") and name.endswith(".3.1")]  # behind a depthwise convolution
+    assert len(inner) == 4 * 4 * 2 and len(stem) == 4
+    assert {name for name in layers if seen[name] != "binary"} == {"stem.0.0", *inner, *stem}
+
+
+class Stack(nn.Module):
+    """As many layers as `wide` says, the twin's too, so that a narrow copy has others."""
+
+    def __init__(self, wide, fire, classes, shape):
+        super().__init__()
+        layers = [nn.Flatten(2), nn.Linear(math.prod(shape), wide), fire()]
+        for _ in range(wide // 2):
+            layers += [nn.Linear(wide, wide), fire()]
+        self.layers = nn.Sequential(*layers, nn.Linear(wide, classes))
+
+    def forward(self, x):
+        return self.layers(x if x.dim() == 5 else x.unsqueeze(0))
+
+
+def test_a_family_whose_layers_change_with_its_width_is_counted_as_it_is(monkeypatch):
+    family = types.SimpleNamespace(
+        TWIN={"divide": {"wide": 2}}, build=lambda size, layout, fire, classes, shape, steps: Stack(size["wide"], fire, classes, shape)
+    )
+    monkeypatch.setattr(counting, "module_of", lambda file: family)
+    monkeypatch.setattr(network, "module_of", lambda file: family)
+    described = {
+        "name": "stack-8",
+        "file": "",
+        "size": {"wide": 8},
+        "layout": {},
+        "neuron": structures.described("vgg-11", "CIFAR10")[0]["neuron"],
+    }
+    sizes, real = [], counting.live
+    monkeypatch.setattr(counting, "live", lambda network, size, *rest: sizes.append(size["wide"]) or real(network, size, *rest))
+    for form, shape in (("images", [3, 4, 4]), ("events", [2, 4, 4])):
+        found = counting.structure(described, 5, shape, form)
+        first = math.prod(shape) * 8
+        assert found["layers_macs"] == first + 4 * 64 + 8 * 5
+        assert found["syops_macs"] == first + 8  # the first layer with its biases; all others see spikes
+    assert sizes == [4, 8, 4, 8]
+
+
+def test_counting_leaves_the_random_state_and_knows_nothing_of_pins():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    counted("vgg-11", "CIFAR10")
+    assert torch.equal(torch.get_rng_state(), before)
+    text = "import sys; import benchmark.measuring.structure, benchmark.measuring.checks; print([name for name in sys.modules if name.startswith"
+    text += "(('benchmark.pins', 'benchmark.reports', 'benchmark.runs', 'benchmark.workflow'))])"
+    run = subprocess.run([sys.executable, "-c", text], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

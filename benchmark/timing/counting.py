@@ -23,7 +23,7 @@ from torch import nn
 from benchmark import conventions
 from benchmark.measuring.counter import Counter
 from benchmark.networks import build as network
-from benchmark.pins import kinds as catalogue
+from benchmark.runs import structures
 
 STEPS, IMAGE, CLASSES = 4, (3, 32, 32), 100
 NETWORKS = ["resnet-18:16", "spikformer-4-384:16", "spike-driven-transformer-2-512:16", "spikformer-2-384/96:32"]
@@ -32,10 +32,10 @@ NETWORKS = ["resnet-18:16", "spikformer-4-384:16", "spike-driven-transformer-2-5
 def lively(name: str, images: torch.Tensor) -> nn.Module:
     """The network in evaluation mode, its normalisations with the statistics of `images`, so that it fires as in training."""
     name, _, dim = name.partition("/")
-    found = catalogue.backbone(name)
-    size = {**found.size, "dim": int(dim)} if dim else found.size
+    described, _ = structures.described(name, "CIFAR100")
+    size = {**described["size"], "dim": int(dim)} if dim else described["size"]
     torch.manual_seed(0)
-    model = network.build(name, size, found.layout("cifar"), found.family.tables["NEURON"], CLASSES, IMAGE, STEPS)
+    model = network.build({**described, "size": size}, CLASSES, IMAGE, STEPS)
     model = model.to(memory_format=torch.channels_last).train()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
