@@ -157,6 +157,21 @@ def test_the_same_answer_for_every_image_is_told():
     assert "constant_logits" in found["failed"] and found["spread_of_logits"] == 0 and found["silent"] == []
 
 
+class Ramp(nn.Module):
+    """Other logits at each step."""
+
+    def forward(self, x):
+        return x + torch.arange(len(x)).to(x)[:, None, None]
+
+
+def test_steps_that_differ_are_no_answer():
+    model = sound()
+    nn.init.zeros_(model.head.classifier.weight)
+    model.head = nn.Sequential(model.head, Ramp())
+    found = checked(model)
+    assert "constant_logits" in found["failed"] and found["spread_of_logits"] == 0
+
+
 def test_a_parameter_that_nothing_reaches_is_told():
     found = checked(sound(Unused()))
     assert found["failed"] == ["dead_parameters"] and found["dead_parameters"] == ["blocks.0.1.weight"]
@@ -202,7 +217,10 @@ def test_neurons_without_a_gradient_are_no_dead_parameters():
         )
         return with_statistics(model)
 
-    assert checked(hard())["failed"] == []
+    model = hard().eval()
+    before = model.head.classifier.weight.clone()
+    assert checks.matters(model, "head.classifier.weight", torch.randn(2, 3, 6, 6)) and torch.equal(model.head.classifier.weight, before)
+    assert checked(model)["failed"] == []
     assert checked(hard(Unused()))["dead_parameters"] == ["blocks.0.2.weight"]
 
 

@@ -276,6 +276,7 @@ SENT = {  # values -> kind that the next layer sees, accumulates per nonzero inp
     "signed": ([0.0, 1.0, -1.0, 1.0], "integer", 1),
     "signed, of a unit": ([0.0, 0.3, -0.3, 0.3], "unit", 1),
     "graded, one height": ([0.0, 0.25, 0.25, 0.25], "unit", 1),
+    "graded, two or nothing": ([0.0, 2.0, 2.0, 2.0], "integer", 2),
     "graded, whole": ([0.0, 2.0, -1.0, 3.0], "integer", 2),
     "graded, not negative": ([0.0, 0.25, 0.5, 1.0], "fraction", None),
     "graded": ([0.0, 0.25, -0.5, 1.0], "real", None),

@@ -188,6 +188,11 @@ def test_no_layer_is_silent_by_chance(classes):
     assert {name for name in layers if seen[name] != "binary"} == {"stem.0.0", *inner, *stem}
 
 
+def test_some_spikes_pass_a_row_of_iand_shortcuts():
+    """Each lets through what its branch leaves; the classifier sees means of what is left."""
+    assert input_kinds("spikformer-v2-8-512-iand", "ImageNet")["head.classifier"] == "fraction"
+
+
 class Stack(nn.Module):
     """As many layers as `wide` says, the twin's too, so that a narrow copy has others."""
 
