@@ -908,29 +908,6 @@ def test_a_contradiction_that_no_rule_finds_is_refused():
         report.with_kinds([read])
 
 
-@pytest.mark.parametrize("paper", PAPERS)
-def test_how_accuracies_are_reported(paper):
-    read = {what: sheets.reported(paper, what) for what in sheets.REPORTS}
-    expected = {  # (what, whether the paper says so)
-        "idsnn": {"accuracy": ("best", True), "runs": ("one", False), "precision": ("fp32", False)},
-        "tser": {"accuracy": ("best", False), "runs": ("mean", True), "precision": ("fp32", False)},
-        "ldd": {"accuracy": ("best", False), "runs": ("one", False), "precision": ("autocast", False)},
-        "ecmt": {"accuracy": ("once", True), "runs": ("one", False), "precision": ("autocast", False)},
-        "spikformer_v2": {"accuracy": ("best", False), "runs": ("one", False), "precision": ("autocast", False)},
-    }
-    assert read == expected[paper]
-
-
-def test_a_reading_that_does_not_exist_is_refused(monkeypatch):
-    said = {"accuracy": "latest", "source": "somewhere", "official": {"accuracy": "best", "source": "code"}}
-    monkeypatch.setattr(sheets, "sheet", lambda paper: {"reports": said})
-    with pytest.raises(UserError, match="did you mean last"):
-        sheets.reported("clean", "accuracy")
-    monkeypatch.setattr(sheets, "sheet", lambda paper: {"reports": {**said, "accuracy": "last", "source": ""}})
-    with pytest.raises(UserError, match="needs a source"):
-        sheets.reported("clean", "accuracy")
-
-
 # ---- facts
 
 

@@ -225,6 +225,54 @@ def test_an_option_belongs_to_the_method_or_to_the_recipe():
     assert rows["schedule=10-20-30 at_epoch=14"] == rows["schedule=10-20-30"]  # a reading of the same run
 
 
+def literal(cell, **changed):
+    return cells.resolve(replace(cell, reading="literal"), settings({"scale": "paper", **changed})).spec
+
+
+def test_a_reading_changes_recipe_method_and_network_where_its_rules_say_so():
+    """LDD's literal print: Adam at 0.05, alpha 0.9 as the alignment's weight, and on CIFAR100 the scaling factor 0.2."""
+    spec = literal(replace(CELL, dataset="CIFAR100"))
+    assert (spec["recipe"]["optimizer"], spec["recipe"]["lr"], spec["recipe"]["weight_decay"]) == ("adam", 0.05, 1e-4)
+    assert spec["method"]["params"]["lam"] == 0.1 and spec["network"]["size"]["scale"] == 0.2
+    assert "scale" not in literal(CELL)["network"]["size"]  # line 270 is of CIFAR100
+    likely = cells.resolve(replace(CELL, dataset="CIFAR100"), settings({"scale": "paper"})).spec
+    assert likely["method"]["params"]["lam"] == 0.7 and "scale" not in likely["network"]["size"]
+    assert literal(replace(CELL, dataset="CIFAR100"), twin=True)["network"]["size"]["scale"] == 1.0  # a twin's own, or nothing fires
+
+
+def test_a_value_that_the_network_does_not_have_is_one_line(monkeypatch):
+    rule = {"for": {"backbone": "spikformer-*"}, "set": {}, "network": {"scales": [0.2, "a test"]}}
+    with pytest.raises(UserError, match="recipes of ldd, spikformer-4-384: unknown value of the network 'scales': did you mean scale"):
+        with_rule(monkeypatch, rule)
+
+
+@pytest.mark.parametrize(("reading", "ratio"), [("", 6.25), ("even", 25.0), ("ratio", 1.8)])
+def test_what_tsers_alpha_makes_of_its_two_losses(reading, ratio):
+    """tau^2 = 25: the weight of the teacher's term by that of the labels'; the same in the rows that are compared with it."""
+    chosen = settings({"scale": "paper", "readings": {"tser": reading} if reading else {}})
+    found = [line.resolved.spec["method"] for line in lines.of_table("table3_tser", chosen)]
+    assert {method["name"] for method in found} == {"skd", "tser"}
+    for method in found:
+        alpha = method["params"]["alpha"]
+        assert 25 * alpha / (1 - alpha) == pytest.approx(ratio, rel=0.01)
+
+
+def test_what_decays_and_how_images_are_normalised_is_the_recipes():
+    """IDSNN's code: one group, CIFAR100's statistics for both sets. The TSER group's: ANNs in one group, deviations of single images."""
+    as_printed = settings({"scale": "paper"})
+    for line in lines.of_table("table1_idsnn", as_printed):
+        if line.resolved and line.first.origin != "quoted":
+            recipe = line.resolved.spec["recipe"]
+            assert recipe["decay"] == "all" and recipe["statistics"][1] == [0.2675, 0.2565, 0.2761]
+    for line in lines.of_table("table1_tser", as_printed):
+        if line.resolved and line.first.origin != "quoted" and line.first.dataset == "CIFAR10":
+            ann = not line.resolved.spec["network"]["neuron"]
+            assert line.resolved.spec["recipe"].get("decay", "weights") == ("all" if ann else "weights")
+            assert line.resolved.spec["recipe"]["statistics"][1] == [0.2023, 0.1994, 0.2010]
+    (teacher,) = (above for _, above in lines.of_table("table2_tser", as_printed)[-1].resolved.upstream)
+    assert teacher.spec["recipe"]["decay"] == "all"
+
+
 # ---- what is comparable
 
 

@@ -113,9 +113,9 @@ def test_a_sweep_has_the_option_as_a_column(tmp_path):
     for line, value in zip(of_table("figure3_tser", chosen)[:2], (50.0, 51.0), strict=True):
         made.write(tmp_path, line.runs[0], made.ending(line.runs[0], 60.0, value))
     points = figures.build("figure3_tser", chosen, tmp_path)
-    assert [(point["lam"], point["accuracy"], point["accuracy_best"]) for point in points[:2]] == [
-        (0.0001, 50.0, 60.0),
-        (0.001, 51.0, 60.0),
+    assert [(point["lam"], point["accuracy"], point["accuracy_last"]) for point in points[:2]] == [
+        (0.0001, 60.0, 50.0),
+        (0.001, 60.0, 51.0),
     ]
     assert [point["verdict"] for point in points[2:]] == ["not run"] * 4 and not any("lam" in point for point in points[2:])
 

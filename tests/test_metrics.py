@@ -29,7 +29,22 @@ RUN = {
     "seconds": 7200.0,
     "images_per_second": 640.0,
 }
-FIRST = {0: {"accuracy": 1.0, "accuracy_best": 69.0}, 1: {"accuracy": 68.5, "accuracy_best": 72.0}}
+FIRST = {
+    0: {
+        "accuracy": 1.0,
+        "accuracy_best": 69.0,
+        "accuracy_by_epoch": [69.0, 1.0],
+        "accuracy_by_step": [0.5, 0.6],
+        "accuracy_up_to": [0.5, 1.0],
+    },
+    1: {
+        "accuracy": 68.5,
+        "accuracy_best": 72.0,
+        "accuracy_by_epoch": [72.0, 68.5],
+        "accuracy_by_step": [60.0, 61.0],
+        "accuracy_up_to": [60.0, 68.5],
+    },
+}
 
 # By hand, per image (a tenth of the sums of made.LAYERS): stem 2.0 G dense, 1.9 G events, real inputs; head 5.0 G dense, 300 of 2000
 # inputs are spikes, 0.8 G events. Structure: one of two steps.
@@ -113,6 +128,13 @@ def test_operations_of_a_converted_network_are_not_those_of_its_ann():
         assert metric.read(RUN, ann, Reading()) is None
         assert metric.read({"spec": {"time_steps": 1}}, ann, Reading()) is not None
     assert metrics.metric("params_M").read(RUN, ann, Reading()) == 9.32
+
+
+def test_a_gain_is_over_the_first_row_read_alike():
+    """Best over best, last over last: the run has 71.0 and 73.0 (seed 1's first row 68.5 and 72.0)."""
+    gain = metrics.metric("accuracy_gain")
+    assert gain.read(RUN, None, Reading(), FIRST) == pytest.approx(71.0 - FIRST[RUN["seed"]]["accuracy"])
+    assert gain.read(RUN, None, Reading(epoch="best"), FIRST) == pytest.approx(73.0 - FIRST[RUN["seed"]]["accuracy_best"])
 
 
 def test_the_epoch_at_which_the_first_row_is_passed():

@@ -25,8 +25,8 @@ def read(options="", time_steps="4", any_time=False):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("", 10.0),
-        ("lam=0.5", 10.0),  # an option of the method says nothing of the reading
+        ("", 40.0),  # LDD's backbones' code keeps the best test epoch
+        ("lam=0.5", 40.0),  # an option of the method says nothing of the reading
         ("at_epoch=1", 20.0),
         ("at_epoch=2", 40.0),
         ("at_epoch=3", 10.0),
@@ -47,11 +47,11 @@ def test_options_say_where(options, expected):
 
 
 @pytest.mark.parametrize(
-    ("time_steps", "expected"), [("1", 1.0), ("2", 5.0), ("4", 7.0), ("2(4)", 5.0), ("3/2", 6.0), ("5", None), ("-", 10.0)]
+    ("time_steps", "expected"), [("1", 1.0), ("2", 5.0), ("4", 7.0), ("2(4)", 5.0), ("3/2", 6.0), ("5", None), ("-", 40.0)]
 )
 def test_a_method_that_answers_at_every_step_is_read_at_the_printed_one(time_steps, expected):
     assert read(time_steps=time_steps, any_time=True) == expected
-    assert read(time_steps=time_steps) == 10.0  # any other method runs the printed steps and no more
+    assert read(time_steps=time_steps) == 40.0  # any other method runs the printed steps and no more
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,44 @@ def test_the_pinned_rows_of_one_conversion_are_one_run():
     rows = [number for number in published.read("table1_ecmt") if number.cell == "ecmt:vit-s-16"]
     assert len(rows) == 14 and {readings.largest(number) for number in rows} == {12}
     assert {readings.parts(number.time_steps)[0] for number in rows} == {1, 2, 4, 6, 8, 10, 12}
+
+
+# ---- which accuracy a paper reports
+
+
+@pytest.mark.parametrize("paper", ["ecmt", "idsnn", "ldd", "spikformer_v2", "tser"])
+def test_how_accuracies_are_reported(paper):
+    read = {what: readings.reported(paper, what) for what in readings.REPORTS}
+    expected = {  # (what, whether the paper says so)
+        "idsnn": {"accuracy": ("best", True), "runs": ("one", False), "precision": ("fp32", False)},
+        "tser": {"accuracy": ("best", False), "runs": ("mean", True), "precision": ("fp32", False)},
+        "ldd": {"accuracy": ("best", False), "runs": ("one", False), "precision": ("autocast", False)},
+        "ecmt": {"accuracy": ("once", True), "runs": ("one", False), "precision": ("autocast", False)},
+        "spikformer_v2": {"accuracy": ("best", False), "runs": ("one", False), "precision": ("autocast", False)},
+    }
+    assert read == expected[paper]
+
+
+def test_a_reading_that_does_not_exist_is_refused(monkeypatch):
+    said = {"accuracy": "latest", "source": "somewhere", "official": {"accuracy": "best", "source": "code"}}
+    monkeypatch.setattr(published, "sheet", lambda paper: {"reports": said})
+    with pytest.raises(UserError, match="did you mean last"):
+        readings.reported("clean", "accuracy")
+    monkeypatch.setattr(published, "sheet", lambda paper: {"reports": {**said, "accuracy": "last", "source": ""}})
+    with pytest.raises(UserError, match="needs a source"):
+        readings.reported("clean", "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("said", "behind", "expected"),
+    [("last", "best", 10.0), ("best", "last", 40.0), ("not stated", "best", 40.0), ("not stated", "last", 10.0), ("once", "once", 10.0)],
+)
+def test_a_number_is_read_as_its_paper_reports(said, behind, expected, monkeypatch):
+    entry = {"accuracy": said, "source": "somewhere", "official": {"accuracy": behind, "source": "code"}}
+    monkeypatch.setattr(published, "sheet", lambda paper: {"reports": entry})
+    assert read() == expected and read("at_epoch=1") == 20.0 and read("up_to_step=2") == 5.0
+
+
+def test_a_paper_that_says_nothing_of_it_is_read_after_the_last_epoch(monkeypatch):
+    monkeypatch.setattr(published, "sheet", lambda paper: {})
+    assert read() == 10.0

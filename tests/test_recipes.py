@@ -117,7 +117,11 @@ def test_a_recipe_lacks_nothing_of_its_groups(made):
         recipes.recipe(work, ("trianing",), ABOUT)
     whole = made({"rules": [rule({"eval_crop": [0.9, "printed"]})]})
     recipes.sheet.cache_clear()
-    assert recipes.recipe(whole, ("evaluation",), ABOUT) == {"eval_crop": (0.9, "printed"), "statistics": (None, "not used")}
+    assert recipes.recipe(whole, ("evaluation",), ABOUT) == {
+        "eval_crop": (0.9, "printed"),
+        "test_precision": ("fp32", "not used"),
+        "statistics": (None, "not used"),
+    }
 
 
 def test_later_rules_win_where_they_match():

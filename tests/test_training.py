@@ -210,6 +210,20 @@ def test_the_best_epoch_is_not_always_the_last(tmp_path, monkeypatch):
     assert metrics["accuracy_by_epoch"] == [30.0, 40.0, 20.0, 10.0] and metrics["epochs"] == 4
 
 
+@pytest.mark.parametrize(("chosen", "dtype"), [({}, None), ({"test_precision": "bf16"}, torch.bfloat16)])
+def test_epochs_are_tested_in_the_recipes_precision_and_spikes_counted_in_fp32(chosen, dtype, tmp_path, monkeypatch):
+    asked = []
+
+    def watched(module, batches, precision, counter=None):
+        asked.append((precision.dtype, counter is not None))
+        return evaluate(module, batches, precision, counter)
+
+    monkeypatch.setattr(loop, "evaluate", watched)
+    monkeypatch.setattr(running, "evaluate", watched)
+    run(specification(recipe={"epochs": 1, "precision": "bf16", **chosen}), tmp_path)
+    assert asked == [(dtype, False), (None, True)]
+
+
 class Answering(nn.Module):
     """Gives the next of these logits [T, B, classes] whatever it sees; says in which mode it was asked."""
 

@@ -245,7 +245,7 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
         "network": {
             "name": cell.backbone,
             "file": backbone.family.file,
-            "size": {**(backbone.twin if settings.twin else backbone.size), **dict(cell.network)},
+            "size": size_of(cell, backbone, entry["layout"], settings.twin),
             "layout": backbone.layout(entry["layout"]),
             "neuron": neuron,
             "twin": settings.twin,
@@ -263,6 +263,19 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
         },
     }
     return Resolved(cell, spec, sources, upstream)
+
+
+def size_of(cell: Cell, backbone: kinds.Backbone, layout: str, twin: bool) -> dict:
+    """A network's size with what the work's recipe and the row change of it; a twin keeps what is its own.
+
+    UserError for a value of the recipe's that neither the network's size nor its layout has.
+    """
+    changed, own = recipes.parameters(cell.work, cell.about, "network"), backbone.twin if twin else backbone.size
+    known = {**backbone.size, **backbone.layout(layout)}
+    for key in changed:
+        if key not in known:
+            raise UserError(f"recipes of {cell.work}, {backbone.name}: {unknown('value of the network', key, known)}")
+    return {**own, **{key: value for key, value in changed.items() if not (twin and key in own)}, **dict(cell.network)}
 
 
 def recipe_of(cell: Cell, settings: Settings) -> tuple[dict, dict]:

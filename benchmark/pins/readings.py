@@ -1,4 +1,7 @@
-"""Where on its run a number is read: after the last epoch unless the row says otherwise. No part of a cell: no id depends on it.
+"""Where on its run a number is read: as the paper reports its accuracies unless the row says otherwise. No part of a cell or of an id.
+
+paper.yaml's `reports` says which epoch a paper prints, the last or the best on the test set, with its source; where the paper does not
+say, what the code behind it does stands under `official` and decides. A paper without `reports` is read after the last epoch.
 
 Options of a row say it (OPTIONS), and its time steps do for a method that answers at every step of one run (its literal `any_time`, as
 converted networks do): such rows share the run of the largest T that any of them asks for, and each reads the mean up to its own.
@@ -10,12 +13,18 @@ from dataclasses import dataclass
 
 from benchmark.pins import published
 from benchmark.pins.published import Number
-from benchmark.shared.errors import UserError
+from benchmark.shared.errors import UserError, unknown
 
 OPTIONS = {
     "at_epoch": "the epoch whose accuracy is printed, counted from 1, or `best`",
     "at_step": "the time step whose logits alone answer, counted from 1",
     "up_to_step": "the time step up to which logits are averaged, counted from 1",
+}
+NOT_STATED = "not stated"
+REPORTS = {  # what paper.yaml says under `reports` of the accuracies that a paper prints, and under `official` of the code behind them
+    "accuracy": ("last", "best", "once", NOT_STATED),  # the last epoch, the best on the test set, or no training and so one evaluation
+    "runs": ("one", "mean", NOT_STATED),  # of one training, or the mean over several
+    "precision": ("fp32", "autocast", NOT_STATED),  # of the evaluation
 }
 STEPS = re.compile(r"(\d+)(?:\((\d+)\)|/(\d+))?")
 
@@ -39,7 +48,8 @@ class Reading:
         steps = found.get("up_to_step", found.get("at_step", read if any_time else None))
         if len(chosen) > 1 or ("at_epoch" in chosen and steps is not None):
             raise UserError(f"{number.name}, row {number.row}: a run keeps no accuracy of one epoch and of single steps: {number.options}")
-        return cls(found.get("at_epoch"), steps, "at_step" in chosen, beside)
+        best = steps is None and reported(number.paper, "accuracy")[0] == "best"
+        return cls(found.get("at_epoch", "best" if best else None), steps, "at_step" in chosen, beside)
 
     def read(self, metrics: dict) -> float | None:
         """The accuracy of a run there, %; None if the run is shorter."""
@@ -50,6 +60,23 @@ class Reading:
         if self.steps is not None:
             return counted_from_1(metrics["accuracy_by_step" if self.alone else "accuracy_up_to"], self.steps)
         return metrics["accuracy"]
+
+
+def reported(paper: str, what: str) -> tuple[str, bool]:
+    """(how the paper's accuracies were read, whether the paper says so): where it does not, what the code behind it does.
+
+    UserError: a value that REPORTS does not have, or one without a source.
+    """
+    said = published.sheet(paper).get("reports")
+    if said is None:
+        return NOT_STATED, False
+    for entry in (said, said["official"]):
+        if entry[what] not in REPORTS[what]:
+            raise UserError(f"papers/{paper}/paper.yaml: reports: {unknown(what, str(entry[what]), REPORTS[what])}")
+        if not entry.get("source"):
+            raise UserError(f"papers/{paper}/paper.yaml: reports: {what} needs a source")
+    stated = said[what] != NOT_STATED
+    return (said if stated else said["official"])[what], stated
 
 
 def counted_from_1(values: list[float], place: int) -> float | None:

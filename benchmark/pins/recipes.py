@@ -5,7 +5,8 @@ and `options`, the names of row options that these rules read (all others are th
 dataset, method, backbone and table by shell patterns, and options as {name: pattern}. Where a paper can be read in several ways,
 `readings` names the others and what they are; rules `for: {reading: <name>}` hold their values, and the configuration chooses one.
 A row that another work ran first, a quoted one, is run by that work's recipe, papers/cited/<work>/recipes.yaml. A rule may also have
-`params`, values of the method's parameters, with sources too, where a work uses a method otherwise than the method's own paper.
+`params`, values of the method's parameters, and `network`, values of the network's size or layout, with sources too, where a work uses
+a method or a network otherwise than its own paper.
 
 What a cell does says which groups of keys it needs, and of those every key must be stated, none is left to a default: a half-stated
 recipe is what this project exists against. In a specification a value that means "not done" (neutral) is left out, so that a key which
@@ -43,6 +44,7 @@ class Key:
 WHOLE, NUMBER, TEXT, YES_OR_NO, LIST = (int,), (int, float), (str,), (bool,), (list,)
 NOTHING = (type(None),)
 OPTIMIZERS = ("adamw", "adam", "lamb", "momentum", "sgd")
+PRECISIONS = ("fp32", "bf16", "fp16")
 POLICIES = ("cifar10", "imagenet", "svhn")
 
 GROUPS: dict[str, dict[str, Key]] = {
@@ -62,7 +64,7 @@ GROUPS: dict[str, dict[str, Key]] = {
         "decay_rate": Key("factor at each milestone; null for cosine", NUMBER + NOTHING, None, low=0, high=1),
         "clip_grad": Key("maximal gradient norm; null for none", NUMBER + NOTHING, None, low=0),
         "label_smoothing": Key("mass spread over all classes", NUMBER, 0.0, low=0, high=0.999),
-        "precision": Key("fp32, bf16 or fp16 (automatic mixed precision)", TEXT, "fp32", choices=("fp32", "bf16", "fp16")),
+        "precision": Key("fp32, bf16 or fp16 (automatic mixed precision)", TEXT, "fp32", choices=PRECISIONS),
         "pretrained": Key("start from timm's published weights", YES_OR_NO, False),
         "decay": Key(
             "what weight_decay decays: weights, or all, biases and normalisation too",
@@ -92,6 +94,7 @@ GROUPS: dict[str, dict[str, Key]] = {
     },
     "evaluation": {
         "eval_crop": Key("share of the shorter side that the test crop keeps (large images)", NUMBER, 1.0, low=0.01, high=1),
+        "test_precision": Key("of the test after each epoch: fp32, bf16 or fp16", TEXT, "fp32", choices=PRECISIONS, optional=True),
         "statistics": Key(
             "[mean, deviation] per channel that images are normalised by, null for the data set's own", LIST + NOTHING, None, optional=True
         ),
@@ -100,6 +103,7 @@ GROUPS: dict[str, dict[str, Key]] = {
 KEYS = {key: about for group in GROUPS.values() for key, about in group.items()}
 BESIDE = {"time_steps": Key("steps where the table prints none", WHOLE, low=1)}  # of the cell, not of its training
 
+VALUES = ("set", "params", "network")  # parts of a rule that hold values: the recipe's, the method's, the network's
 ABOUT = ("dataset", "method", "backbone", "table", "options", "reading")  # what a rule may be `for`
 
 
@@ -109,8 +113,8 @@ ABOUT = ("dataset", "method", "backbone", "table", "options", "reading")  # what
 def check(rule: dict, where: str) -> None:
     """UserError for a rule that is none, a condition or key that does not exist, or a value that makes no sense."""
     parts = rule.keys() if isinstance(rule, dict) else set()
-    if not ({"for", "set"} <= parts <= {"for", "set", "params"} and all(isinstance(part, dict) for part in rule.values())):
-        raise UserError(f"{where}: a rule is {{for: {{...}}, set: {{...}}}}, perhaps with params: {{...}}, not {rule!r}")
+    if not ({"for", "set"} <= parts <= {"for", *VALUES} and all(isinstance(part, dict) for part in rule.values())):
+        raise UserError(f"{where}: a rule is {{for: {{...}}, set: {{...}}}}, perhaps with params: or network: {{...}}, not {rule!r}")
     for what, pattern in rule["for"].items():
         if what not in ABOUT:
             raise UserError(f"{where}: {unknown('recipe condition', str(what), ABOUT)}")
@@ -217,14 +221,12 @@ def sheet(work: str) -> Sheet:
 
 def unsourced(rule, where: str):
     """A rule with its plain values. UserError for a value without its source."""
-    if not isinstance(rule, dict) or not all(isinstance(rule.get(part, {}), dict) for part in ("set", "params")):
+    if not isinstance(rule, dict) or not all(isinstance(rule.get(part, {}), dict) for part in VALUES):
         return rule
-    for key, value in [*rule.get("set", {}).items(), *rule.get("params", {}).items()]:
+    for key, value in (item for part in VALUES for item in rule.get(part, {}).items()):
         if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], str) and value[1].strip()):
             raise UserError(f"{where}: '{key}' must be [value, where it comes from], not {value!r}")
-    return {
-        part: {key: value for key, (value, _) in values.items()} if part in ("set", "params") else values for part, values in rule.items()
-    }
+    return {part: {key: value for key, (value, _) in values.items()} if part in VALUES else values for part, values in rule.items()}
 
 
 def mapping(path: Path) -> dict:
@@ -253,10 +255,10 @@ def recipe(work: str, groups: tuple, about: dict) -> dict[str, tuple]:
     return {key: chosen.get(key, (of.neutral, "not used")) for key, of in wanted.items()}
 
 
-def parameters(work: str, about: dict) -> dict:
-    """The method's parameters that a work's recipes give for this cell."""
-    found = [rule["params"] for rule in sheet(work).rules if "params" in rule and matches(rule, about)]
-    return {key: value for params in found for key, (value, _) in params.items()}
+def parameters(work: str, about: dict, of: str = "params") -> dict:
+    """The method's parameters, or of="network" the network's values, that a work's recipes give for this cell."""
+    found = [rule[of] for rule in sheet(work).rules if of in rule and matches(rule, about)]
+    return {key: value for values in found for key, (value, _) in values.items()}
 
 
 def demanded(groups: tuple) -> dict[str, Key]:

@@ -67,8 +67,9 @@ def by_step(measured: Measured, root: Path) -> list[dict]:
 
 def by_option(measured: Measured, root: Path) -> list[dict]:
     """The accuracy at the value of the option that the line varies."""
-    ends = averaged("accuracy", of_all(measured, "accuracy")) | averaged("accuracy_best", of_all(measured, "accuracy_best"))
-    return [{**parse_options(measured.line.first.options), **ends}]
+    names = ("accuracy", "accuracy_last", "accuracy_best")
+    ends = {name: averaged(name, list(measured.values(metrics.metric(name)).values())) for name in names}
+    return [{**parse_options(measured.line.first.options), **{key: value for end in ends.values() for key, value in end.items()}}]
 
 
 def by_epoch(measured: Measured, root: Path) -> list[dict]:

@@ -150,7 +150,7 @@ READABLE = {  # head: what stands under it
     "run on": lambda line: line["data"] or "-",
     "published": lambda line: line.get("accuracy_published") or "-",
     "obtained": lambda line: obtained(line),
-    "best": lambda line: shown(line.get("accuracy_best"), 2),
+    "last, best": lambda line: ", ".join(shown(line.get(f"accuracy_{which}"), 2) for which in ("last", "best")),
     "verdict": lambda line: said(line),
     "params M": lambda line: shown(line.get("params_M"), 3),
     "rate %": lambda line: shown(line["firing_rate"], 2),

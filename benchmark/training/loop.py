@@ -36,6 +36,7 @@ class Training:
         self.optimizer = optimiser(self.recipe, self.trained)
         self.schedule = schedule(self.recipe, self.optimizer)
         self.precision = Precision(self.recipe["precision"], self.device)
+        self.test_precision = Precision(self.recipe.get("test_precision", "fp32"), self.device)
         self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe["epochs"] else 0
         self.epoch = self.step = 0
         self.curve: list[dict] = []
@@ -118,7 +119,7 @@ class Training:
         if not all(value == value for value in losses.values()):
             raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
         rates = {"lr": self.optimizer.param_groups[0]["lr"]}
-        accuracy = evaluate(self.student, self.batches, self.precision).mean
+        accuracy = evaluate(self.student, self.batches, self.test_precision).mean
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.seconds = time.monotonic() - began
         self.curve.append({"epoch": self.epoch, **rates, **losses, "accuracy": accuracy, "seconds": round(self.seconds, 2)})

@@ -12,12 +12,6 @@ from benchmark.pins import published
 from benchmark.reports.audit.finding import KINDS, Finding
 from benchmark.shared.errors import UserError, unknown
 
-NOT_STATED = "not stated"
-REPORTS = {  # what paper.yaml says under `reports` of the accuracies that a paper prints, and under `official` of the code behind them
-    "accuracy": ("last", "best", "once", NOT_STATED),  # the last epoch, the best on the test set, or no training and so one evaluation
-    "runs": ("one", "mean", NOT_STATED),  # of one training, or the mean over several
-    "precision": ("fp32", "autocast", NOT_STATED),  # of the evaluation
-}
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes a quarter of the audit's time
 
 
@@ -25,21 +19,6 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes a q
 def sheet(paper: str) -> dict:
     """paper.yaml as it is."""
     return yaml.load((published.PAPERS / paper / "paper.yaml").read_text(encoding="utf-8"), LOADER)
-
-
-def reported(paper: str, what: str) -> tuple[str, bool]:
-    """(how the paper's accuracies were read, whether the paper says so): where it does not, what the code behind it does.
-
-    UserError: a value that REPORTS does not have, or one without a source.
-    """
-    said = sheet(paper)["reports"]
-    for entry in (said, said["official"]):
-        if entry[what] not in REPORTS[what]:
-            raise UserError(f"papers/{paper}/paper.yaml: reports: {unknown(what, str(entry[what]), REPORTS[what])}")
-        if not entry.get("source"):
-            raise UserError(f"papers/{paper}/paper.yaml: reports: {what} needs a source")
-    stated = said[what] != NOT_STATED
-    return (said if stated else said["official"])[what], stated
 
 
 def checks():
