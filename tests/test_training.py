@@ -904,7 +904,8 @@ def test_pretrained_weights_that_are_not_there_are_named(tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         run(spec, tmp_path)
     assert "'pretrained'" in one_line(error) and "twin of vit" in one_line(error)
-    spec["network"]["size"]["pretrained"] = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    fed = {"mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9, "crop_mode": "center", "interpolation": "bicubic"}
+    spec["network"]["size"]["pretrained"] = {"tag": "vit_tiny_patch16_224.augreg_in21k_ft_in1k", **fed}
     with pytest.raises(UserError) as error:
         run(spec, tmp_path, data_root=tmp_path)
     assert f"{tmp_path}/weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors" in one_line(error)
