@@ -1101,6 +1101,19 @@ def drawn(module, seed):
 
 
 @torch.no_grad()
+def test_a_loss_surface_is_of_images_that_are_normalised_as_in_the_run(tmp_path):
+    statistics = [[0.2, 0.3, 0.4], [0.5, 0.6, 0.7]]
+    with torch.enable_grad():
+        run(specification(recipe={"epochs": 1, "statistics": statistics}), tmp_path)
+    surface.write(tmp_path, 3, 40, ROOT, "cpu", 1)
+    with (tmp_path / "surface.csv").open() as file:
+        (centre,) = (float(line["loss"]) for line in csv.DictReader(file) if float(line["a"]) == float(line["b"]) == 0)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in statistics)
+    answers = by_hand(tmp_path)((BARS.train.images[:40] / 255 - mean) / std).mean(0)
+    assert centre == pytest.approx(float(nn.functional.cross_entropy(answers, BARS.train.labels[:40])), rel=1e-4)
+
+
+@torch.no_grad()
 def test_a_loss_surface_is_the_loss_along_two_directions(whole):
     _, folder, _ = whole
     surface.write(folder, 3, 40, ROOT, "cpu", 1)
