@@ -115,7 +115,7 @@ def test_nan_is_not_sealed_and_leaves_what_was_there(tmp_path):
 FIELDS = {
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
-    *("weights", "trained", "measured"),
+    *("normalisation", "weights", "trained", "measured"),
 }
 SESSION = {"commit", "dirty", "python", "packages", "hardware"}
 
@@ -126,6 +126,7 @@ def test_a_run_writes_what_it_is_for(whole):
     assert metrics.keys() == FIELDS and metrics == json.loads(json.dumps(returned))
     assert metrics["spec"] == spec and metrics["seed"] == 3 and metrics["epochs"] == 2
     assert metrics["images"] == {"train": TRAIN, "test": TEST}
+    assert metrics["normalisation"] == [list(BARS.mean), list(BARS.std)]
     assert metrics["data_checksum"] == BARS.checksum and metrics["weights"] == sha256(folder / "weights.pt")
     assert metrics["images_per_second"] > 2 * TRAIN / metrics["seconds"]  # which counts the tests too
     assert metrics["peak_memory_MB"] > 50
