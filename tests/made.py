@@ -46,6 +46,7 @@ def metrics(run: Run, curve=None, **changes) -> dict:
         "checks": {"gap_batch_size": 0.0, "failed": []},
         "images": {"train": spec["data"]["train"], "test": spec["data"]["test"]},
         "data_checksum": "d",
+        "normalisation": [[0.5] * 3, [0.25] * 3],
         "seconds": 7200.0,
         "images_per_second": 640.0,
         "peak_memory_MB": 100.0,

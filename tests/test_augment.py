@@ -536,5 +536,7 @@ def test_large_images_refuse_what_is_for_small_ones(changed, photographs):
 
 def test_a_jobs_threads_are_its_loaders_workers(photographs):
     for threads, workers in ((0, 1), (1, 1), (2, 2)):
-        form = folders.Folder(photographs, {**RECIPE, **LARGE}, helpers.data("ImageNet", "imagenet"), 1, torch.device("cpu"), 0, threads)
+        form = folders.Folder(
+            photographs, {**RECIPE, **LARGE}, helpers.data("ImageNet", "imagenet"), 1, torch.device("cpu"), 0, threads, {}
+        )
         assert form.loader("train").num_workers == workers and form.loader("test").persistent_workers

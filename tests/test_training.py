@@ -115,7 +115,7 @@ def test_nan_is_not_sealed_and_leaves_what_was_there(tmp_path):
 FIELDS = {
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
-    *("weights", "trained", "measured"),
+    *("normalisation", "weights", "trained", "measured"),
 }
 SESSION = {"commit", "dirty", "python", "packages", "hardware"}
 
@@ -126,6 +126,7 @@ def test_a_run_writes_what_it_is_for(whole):
     assert metrics.keys() == FIELDS and metrics == json.loads(json.dumps(returned))
     assert metrics["spec"] == spec and metrics["seed"] == 3 and metrics["epochs"] == 2
     assert metrics["images"] == {"train": TRAIN, "test": TEST}
+    assert metrics["normalisation"] == [list(BARS.mean), list(BARS.std)]
     assert metrics["data_checksum"] == BARS.checksum and metrics["weights"] == sha256(folder / "weights.pt")
     assert metrics["images_per_second"] > 2 * TRAIN / metrics["seconds"]  # which counts the tests too
     assert metrics["peak_memory_MB"] > 50
@@ -918,7 +919,8 @@ def test_pretrained_weights_that_are_not_there_are_named(tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         run(spec, tmp_path)
     assert "'pretrained'" in one_line(error) and "twin of vit" in one_line(error)
-    spec["network"]["size"]["pretrained"] = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    fed = {"mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9, "crop_mode": "center", "interpolation": "bicubic"}
+    spec["network"]["size"]["pretrained"] = {"tag": "vit_tiny_patch16_224.augreg_in21k_ft_in1k", **fed}
     with pytest.raises(UserError) as error:
         run(spec, tmp_path, data_root=tmp_path)
     assert f"{tmp_path}/weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors" in one_line(error)
@@ -1111,6 +1113,19 @@ def drawn(module, seed):
                 ours *= own.norm() / ours.norm()
         found.append(random if weight.dim() > 1 else torch.zeros_like(weight))
     return found
+
+
+@torch.no_grad()
+def test_a_loss_surface_is_of_images_that_are_normalised_as_in_the_run(tmp_path):
+    statistics = [[0.2, 0.3, 0.4], [0.5, 0.6, 0.7]]
+    with torch.enable_grad():
+        run(specification(recipe={"epochs": 1, "statistics": statistics}), tmp_path)
+    surface.write(tmp_path, 3, 40, ROOT, "cpu", 1)
+    with (tmp_path / "surface.csv").open() as file:
+        (centre,) = (float(line["loss"]) for line in csv.DictReader(file) if float(line["a"]) == float(line["b"]) == 0)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in statistics)
+    answers = by_hand(tmp_path)((BARS.train.images[:40] / 255 - mean) / std).mean(0)
+    assert centre == pytest.approx(float(nn.functional.cross_entropy(answers, BARS.train.labels[:40])), rel=1e-4)
 
 
 @torch.no_grad()

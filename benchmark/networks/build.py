@@ -64,12 +64,18 @@ def load_weights(module: nn.Module, path: Path, device: torch.device) -> nn.Modu
     return module.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
+def published(network: dict) -> dict:
+    """What timm says of a network's published weights and what they are fed, with its `resolution`; empty for one without (a twin)."""
+    size = network["size"]
+    return {"resolution": size["resolution"], **size["pretrained"]} if size.get("pretrained") else {}
+
+
 def load_pretrained(module: nn.Module, network: dict, root: Path) -> None:
     """timm's published weights, from <data_root>/weights/<timm's name>.safetensors or timm's own download."""
     family = module_of(network["file"])
     if not hasattr(family, "load_pretrained"):
         raise UserError(f"recipe key 'pretrained': {network['name']} has no published weights to start from")
-    name = network["size"].get("pretrained")
+    name = published(network).get("tag")
     if not name:
         raise UserError(f"recipe key 'pretrained': a twin of {network['name']} has no published weights to start from")
     try:

@@ -93,10 +93,20 @@ GROUPS: dict[str, dict[str, Key]] = {
         "layer_decay": Key("factor on the learning rate of each layer below the one above it, 1 for none", NUMBER, 1.0, low=0.01, high=1),
     },
     "evaluation": {
-        "eval_crop": Key("share of the shorter side that the test crop keeps (large images)", NUMBER, 1.0, low=0.01, high=1),
+        "eval_crop": Key(
+            "share of the shorter side that the test crop keeps (large images), null for that of the network's published weights",
+            NUMBER + NOTHING,
+            1.0,
+            low=0.01,
+            high=1,
+        ),
         "test_precision": Key("of the test after each epoch: fp32, bf16 or fp16", TEXT, "fp32", choices=PRECISIONS, optional=True),
         "statistics": Key(
-            "[mean, deviation] per channel that images are normalised by, null for the data set's own", LIST + NOTHING, None, optional=True
+            "[mean, deviation] per channel that images are normalised by, null for those of the network's published weights, "
+            "or else the data set's own",
+            LIST + NOTHING,
+            None,
+            optional=True,
         ),
     },
 }

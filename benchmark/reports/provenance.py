@@ -14,7 +14,8 @@ ORIGINS = {  # first word of a recipe value's source: what it means
     "ours": "filled in by us",
     "other": "follows from other values, or was changed by the scale or the command line",
 }
-MADE = ("seed", "trained", "measured", "data_checksum", "images", "seconds", "peak_memory_MB", "weights")  # of metrics.json
+# of metrics.json
+MADE = ("seed", "trained", "measured", "data_checksum", "normalisation", "images", "seconds", "peak_memory_MB", "weights")
 
 
 def of(table: str, settings: Settings, root: Path) -> dict:

@@ -22,7 +22,7 @@ STATES = {
 KEYS = (  # of a whole metrics.json
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
-    *("weights", "trained", "measured"),
+    *("normalisation", "weights", "trained", "measured"),
 )
 
 

@@ -25,13 +25,14 @@ def load(entry: dict, root: Path) -> Data:
 class Batches:
     """Batches of one data set under one recipe; `entry` is a specification's `data`.
 
+    published: what networks.build.published says of the network, which may want other images than the recipe or the data set say.
     `train(epoch, start)` yields (images, targets, which training images they are), `test()` yields (images, labels); images are
     [B, C, H, W], or events [T, B, C, H, W].
     """
 
-    def __init__(self, data: Data, recipe: dict, entry: dict, steps: int, device: torch.device, seed: int, threads: int = 1):
+    def __init__(self, data: Data, recipe: dict, entry: dict, steps: int, device: torch.device, seed: int, threads=1, published=None):
         self.recipe, self.classes, self.device, self.seed = recipe, entry["classes"], device, seed
-        self.form: Form = FORMS[entry["form"]](data, recipe, entry, steps, device, seed, threads)
+        self.form: Form = FORMS[entry["form"]](data, recipe, entry, steps, device, seed, threads, published or {})
         self.size = min(recipe["batch_size"], self.form.count)
         self.steps = self.form.count // self.size
         self._load_mixing()

@@ -26,9 +26,11 @@ from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.forms._base import seed_everything
 from benchmark.training.loop import Training, evaluate
 from benchmark.training.optimiser import Precision
+from benchmark.training.teacher import renormalising
 
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
 CHECKED = 64  # test images that the checks look at
+NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
 
 def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int) -> dict:
@@ -54,7 +56,8 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
     devices.prepare(device, threads)
     session = {**commit(), "python": sys.version.split()[0], "packages": packages(), "hardware": devices.hardware(device)}
     data = load(spec["data"], data_root)
-    with closing(Batches(data, recipe, spec["data"], spec["time_steps"], device, seed, threads)) as batches:
+    fed = network.published(spec["network"])
+    with closing(Batches(data, recipe, spec["data"], spec["time_steps"], device, seed, threads, fed)) as batches:
         training = prepare(spec, seed, out, data_root, batches, data.checksum, session)
         training.train()
         measured = measure(spec, training, batches)
@@ -65,6 +68,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "seed": seed,
         **measured,
         "images": {"train": batches.form.count, "test": batches.form.test_count},
+        "normalisation": batches.form.normalisation,
         "data_checksum": data.checksum,
         "seconds": training.seconds,
         "images_per_second": training.images / training.stepping if training.stepping else None,
@@ -85,7 +89,7 @@ def prepare(spec, seed, out, data_root, batches, data_checksum, session) -> Trai
     student = network.network(spec)
     if batches.recipe["pretrained"]:
         network.load_pretrained(student, spec["network"], data_root)
-    above = {role: load_above(out.parent.parent / id / "seed0", batches) for role, id in spec["above"].items()}
+    above = {role: load_above(out.parent.parent / id / "seed0", role, batches) for role, id in spec["above"].items()}
     modules = {role: module for role, (module, _) in above.items()}
     student = student.to(batches.device, memory_format=torch.channels_last)
     student = method.start(student, modules, batches.calibration())  # of a resumed run, overwritten by its checkpoint
@@ -115,13 +119,38 @@ def method_of(spec: dict) -> Method:
     return method
 
 
-def load_above(run: Path, batches: Batches) -> tuple[nn.Module, str]:
-    """The network of a run above with the checksum of its weights. UserError: damaged, or trained on other classes."""
+def load_above(run: Path, role: str, batches: Batches) -> tuple[nn.Module, str]:
+    """The network of a run above with the checksum of its weights; a teacher takes images as the student gets them.
+
+    UserError: damaged, trained on other classes, not as accurate as its source states, or, if its weights are taken over, on images that
+    were normalised otherwise.
+    """
     module, metrics = network.finished(run, batches.device)
     data = metrics["spec"]["data"]
     if data["classes"] != batches.classes:
         raise UserError(f"{run}: trained on the {data['classes']} classes of {data['name']}, this run has {batches.classes}")
+    check_published(run, metrics)
+    given, own = batches.form.normalisation, metrics["normalisation"]
+    if role == "teacher":
+        renormalising(module, given, own)
+    elif given != own:
+        raise UserError(f"{run}, the {role}: its images were normalised by {own}, those of this run by {given}")
     return module, metrics["weights"]
+
+
+def check_published(run: Path, metrics: dict) -> None:
+    """UserError for published weights, run as they are on all test images, that are not as accurate as their source states."""
+    spec, images = metrics["spec"], metrics["images"]["test"]
+    recipe, data, published = spec["recipe"], spec["data"], network.published(spec["network"])
+    stated = published.get("top1", {}).get(data["name"])
+    if stated is None or recipe.get("epochs") or not recipe.get("pretrained") or images != data["test"]:
+        return
+    fed_as_stated = not recipe.get("statistics") and recipe.get("eval_crop", 1.0) in (None, published["crop_pct"])
+    if fed_as_stated and abs(metrics["accuracy"] - stated) > NEAR:
+        raise UserError(
+            f"{run}: {published['tag']} has {metrics['accuracy']:.2f} % on {data['name']}, and its source states {stated} %: "
+            "something is wrong with the weights or the images, and nothing should learn from it"
+        )
 
 
 def measure(spec: dict, training: Training, batches: Batches) -> dict:

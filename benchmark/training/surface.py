@@ -26,7 +26,9 @@ def write(run: Path, points: int, images: int, data_root: Path, device_name: str
     entry, size = spec["data"], spec["recipe"]["batch_size"]
     if entry["form"] == "folder":
         raise UserError(f"a loss surface needs a data set in memory, not the folder of {entry['name']}")
-    form = FORMS[entry["form"]](load(entry, data_root), {}, entry, spec["time_steps"], device, 0, threads)
+    form = FORMS[entry["form"]](
+        load(entry, data_root), spec["recipe"], entry, spec["time_steps"], device, 0, threads, network.published(spec["network"])
+    )
     write_csv(run / "surface.csv", surface(module, first_images(form, images, size), points))
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from benchmark.method import Outputs
 from benchmark.networks.build import reset
 from benchmark.training.batches import Batches
+from benchmark.training.forms._base import by_channel
 from benchmark.training.outputs import Tapped
 
 LIMIT = 2**30  # bytes of answers worth keeping
@@ -61,6 +62,18 @@ class Teacher:
         logits, *others = (store.index_select(axis, chosen) for store, axis in zip(self.kept, self.axes, strict=True))
         half = len(others) // 2  # as many tokens as features
         return Outputs(logits, others[:half], others[half:])
+
+
+def renormalising(module: nn.Module, given: list | None, own: list | None) -> None:
+    """Let a network whose images were normalised by `own`, [means, deviations], take images that are normalised by `given`.
+
+    Whether the network resizes them before or after makes no difference: both are linear, and the weights of a resized pixel sum to one.
+    """
+    if given == own:
+        return
+    device = next(module.parameters()).device
+    (mean, std), (own_mean, own_std) = by_channel(given, device), by_channel(own, device)
+    module.register_forward_pre_hook(lambda _, arguments: ((arguments[0] * std + mean - own_mean) / own_std,))
 
 
 def reserved(value: torch.Tensor, axis: int, count: int) -> torch.Tensor:

@@ -18,12 +18,18 @@ def seed_everything(seed: int, epoch: int, step: int) -> None:
     random.seed(value)
 
 
+def by_channel(normalisation: list, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """[means, deviations] as two tensors [1, channels, 1, 1]."""
+    return tuple(torch.tensor(values, device=device).view(1, -1, 1, 1) for values in normalisation)
+
+
 class Form:
     """A data set in one form under one recipe, on one device.
 
     A raw batch is what `train`, `test` and `plain` give, images [B, channels, H, W] as they are stored, with labels [B] on the device;
     `augment` takes and gives one; `normalise` makes floats of it; `arranged` gives them the axes that networks expect, the image's being
     `axis`. count, test_count: images of both splits. fixed: the recipe never changes an image, so that what is computed of it can be kept.
+    published: what networks.build.published says of the network that is fed, empty for one without published weights.
     """
 
     axis = 0
@@ -33,8 +39,8 @@ class Form:
     refuses: tuple = ()  # recipe keys that do nothing for images of this form
     crops: type = int  # what the recipe's crop is: padding in pixels, or a list of the smallest and the largest share
 
-    def __init__(self, data: Data, recipe: dict, entry: dict, steps: int, device: torch.device, seed: int, threads: int):
-        self.data, self.recipe, self.entry, self.steps = data, recipe, entry, steps
+    def __init__(self, data: Data, recipe: dict, entry: dict, steps: int, device: torch.device, seed: int, threads: int, published: dict):
+        self.data, self.recipe, self.entry, self.steps, self.published = data, recipe, entry, steps, published
         self.device, self.seed, self.threads = device, seed, threads
         wrong = [key for key in self.refuses if recipe.get(key)]
         if not isinstance(recipe.get("crop", self.crops()), self.crops):
@@ -66,11 +72,16 @@ class Form:
         images = images.to(self.device, torch.float32, memory_format=torch.channels_last)
         return (images / 255 - mean) / std
 
+    @property
+    def normalisation(self) -> list | None:
+        """[means, deviations] per channel: the recipe's, else what the network's published weights are fed, else the data set's own."""
+        own = [self.published["mean"], self.published["std"]] if self.published else [list(self.data.mean), list(self.data.std)]
+        return self.recipe.get("statistics") or own
+
     @cached_property
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and deviation per channel: the recipe's, or the data set's own."""
-        chosen = self.recipe.get("statistics") or (self.data.mean, self.data.std)
-        return tuple(torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in chosen)
+        """The normalisation on the device, [1, channels, 1, 1] each."""
+        return by_channel(self.normalisation, self.device)
 
     def arranged(self, images: torch.Tensor) -> torch.Tensor:
         return images

@@ -19,6 +19,7 @@ class Events(Images):
 
     axis = 1
     refuses = ("randaugment", "autoaugment", "cutout")
+    normalisation = None
     changes = ("crop", "flip", "shift", "erasing", "mixup", "cutmix")
 
     def __init__(self, data, recipe, entry, steps, *others):

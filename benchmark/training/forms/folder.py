@@ -5,12 +5,16 @@ import signal
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.forms._base import Form, seed_everything
 
 
 class Folder(Form):
-    """One set of workers per use (training, test, plain), as many as the job has threads, that live as long as the run."""
+    """Images as large as the network's published weights want them, else as the data set declares.
+
+    One set of workers per use (training, test, plain), as many as the job has threads, that live as long as the run.
+    """
 
     refuses = ("randaugment_ops", "autoaugment", "cutout")
     crops = list
@@ -19,6 +23,8 @@ class Folder(Form):
         from torchvision.datasets import ImageFolder
 
         super().__init__(*arguments)
+        if self.recipe["eval_crop"] is None and not self.published:
+            raise UserError("recipe key 'eval_crop' is null, the network's own, but this network has no published weights that have one")
         self.folders = {"train": ImageFolder(self.data.train), "test": ImageFolder(self.data.test)}
         self.count, self.test_count = len(self.folders["train"]), len(self.folders["test"])
         self.loaders: dict[str, DataLoader] = {}
@@ -27,18 +33,19 @@ class Folder(Form):
         """timm's, from a file's picture to uint8 [C, H, W]."""
         from timm.data import create_transform
 
-        recipe = self.recipe
+        recipe, published = self.recipe, self.published
         transform = create_transform(
-            self.entry["shape"][1],
+            published.get("resolution", self.entry["shape"][1]),
             is_training=training,
             use_prefetcher=True,  # uint8 out: normalised on the device
             scale=tuple(recipe["crop"]) if training else None,
             hflip=recipe["flip"],
             color_jitter=None,
             auto_augment=recipe["randaugment"] if training else None,
-            interpolation="bicubic",
+            interpolation=published.get("interpolation", "bicubic"),
             mean=self.data.mean,
-            crop_pct=recipe["eval_crop"],
+            crop_pct=recipe["eval_crop"] or published["crop_pct"],
+            crop_mode=published.get("crop_mode"),
         )
         augment.mend(transform)
         return transform
