@@ -17,9 +17,9 @@ from benchmark.networks.reconstruction import Decoder, error, normalised, patche
 from benchmark.neurons import maker
 from benchmark.shared.errors import UserError
 from benchmark.training.layer_decay import Trained
-from methods._mae import MAE
-from methods._mae_pretrain import MAEPretrain, fits
-from methods._mae_steps import MAESteps
+from methods.mae import MAE
+from methods.mae_pretrain import MAEPretrain, fits
+from methods.mae_steps import MAESteps
 
 SIZE = {"depth": 2, "dim": 32, "heads": 4, "shortcut": "add"}
 NETWORKS = {  # family, layout, size
