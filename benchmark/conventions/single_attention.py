@@ -45,6 +45,6 @@ def block(record) -> tuple[float, float]:
     if record.input_kind != "real":
         return record.each("events"), 0.0
     tokens = record.dense / (2 * record.operands[0][0])  # 2 T N^2 C by T N C
-    heads = record.scores * record.head_width / record.operands[0][0] / tokens  # T h N^2 by T N
+    heads = record.each("scores") / (record.steps * tokens**2)
     attention = "vsa" if record.layer == "SoftmaxProduct" else "i"
     return 0.0, flops(attention, tokens, record.head_width * heads, heads, record.steps)
