@@ -136,6 +136,15 @@ def test_operations_of_a_converted_network_are_not_those_of_its_ann():
     assert metrics.metric("params_M").read(RUN, ann, Reading()) == 9.32
 
 
+def test_hours_of_training_go_through_what_a_run_goes_on_from():
+    hours = metrics.metric("training_time_h")
+    encoder = {"spec": RUN["spec"], "seconds": 1800.0, "before": {}}
+    steps = {**RUN, "before": {"start": {**RUN, "seconds": 3600.0, "before": {"encoder": encoder}}}}
+    assert hours.read(steps, None, Reading()) == pytest.approx(2 + 1 + 0.5)
+    unknown = {**RUN, "before": {"encoder": {"spec": RUN["spec"]}}}  # its run is not there
+    assert hours.read(unknown, None, Reading()) is None
+
+
 def test_a_gain_is_over_the_first_row_read_alike():
     """Best over best, last over last: the run has 71.0 and 73.0 (seed 1's first row 68.5 and 72.0)."""
     gain = metrics.metric("accuracy_gain")
