@@ -36,8 +36,9 @@ class Method:
     """Base of all methods. What stands here is all that a method may replace, the tables as plain literals.
 
     params, params_for: the paper's values, and those of a printed data set where they differ. choices, ranges: what a word and a number
-    may be. needs: role -> {"method": name}, with "backbone": "same" where it is the student's own; the networks that are trained before:
-    `teacher` answers every batch, `ann` (to convert), `encoder` and `start` are handed to `start` alone. sees: "blocks", "images".
+    may be. needs: role -> {"method": name}, the networks that are trained before: `teacher` answers every batch, `ann`
+    (to convert), `encoder` and `start` are handed to `start` alone; with "backbone": "same" where it is the student's own, "time_steps"
+    where a spiking one has others than the student, "options" for the row's recipe options that are its own. sees: "blocks", "images".
     recipe: the groups of recipe keys that a cell of it needs. neuron: constants of a neuron in place of the backbone's.
     """
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.conventions._single_attention import cost, flops
+from benchmark.conventions import Record, count
+from benchmark.conventions.single_attention import flops
 from benchmark.networks.attention import AttentionProduct
 from benchmark.networks.attention_variants import EitherOrder, cheaper, product, self_attention
 from benchmark.networks.layers import conv_bn
@@ -93,17 +94,40 @@ def test_the_cheaper_order_multiplies_less(tokens, width):
 # ---- Table I
 
 
-@pytest.mark.parametrize("attention", ["i", "relu", "leakyrelu"])
-def test_flops_and_energies_of_table_1(attention):
+def recorded(tokens, channels, heads, steps, kind="real", layer="AttentionProduct", events=0, images=10):
+    """The record of one block's product, as the counter leaves it after so many images."""
+    each = steps * tokens * channels
+    dense, scores = 2 * each * tokens, steps * heads * tokens**2
+    operands = [[each * images, 0]] * 3
+    return Record(
+        "blocks.0", "product", steps, layer, images=images, dense=dense * images, scores=scores * images, operands=operands,
+        head_width=channels // heads, input_kind=kind, events=events * images,
+    )  # fmt: skip
+
+
+def table_1(*products):
+    """(1e6 operations, uJ) as its columns have them."""
+    found = count("single-attention", list(products))
+    return found["ops"] / 1e6, found["energy_mJ"] * 1e3
+
+
+def test_flops_and_energies_of_table_1():
     """spikformer_v2.txt:121 to 123, at the sizes and steps that they give away."""
-    events, images = cost(attention, 64, 256, 16, 16), cost(attention, 64, 384, 12, 4)
-    assert (round(events["ops_M"], 1), round(events["energy_uJ"])) == (16.8, 77)
-    assert (round(images["ops_M"], 1), round(images["energy_uJ"])) == (6.3, 29)
+    events, images = table_1(recorded(64, 256, 16, 16)), table_1(*[recorded(64, 384, 12, 4)] * 4)
+    assert (round(events[0], 1), round(events[1])) == (16.8, 77)
+    assert (round(images[0], 1), round(images[1])) == (6.3, 29)
 
 
 def test_spiking_attention_costs_its_accumulates():
     for sops, energy in ((0.66e6, 0.594), (1.1e6, 0.990), (1.3e6, 1.170)):  # spikformer_v2.txt:125
-        assert cost("ssa", 64, 384, 12, 4, sops) == {"ops_M": sops / 1e6, "energy_uJ": pytest.approx(energy)}
+        blocks = [recorded(64, 384, 12, 4, "binary", events=int(sops) + more) for more in (-1000, 1000)]  # the blocks' mean
+        assert table_1(*blocks) == (pytest.approx(sops / 1e6), pytest.approx(energy))
+
+
+def test_a_softmax_is_told_by_its_record():
+    macs = count("single-attention", [recorded(64, 384, 12, 4, layer="SoftmaxProduct")])["macs"]
+    assert macs == pytest.approx(flops("vsa", 64, 384, 12, 4)) and macs > flops("i", 64, 384, 12, 4)
+    assert count("single-attention", [])["ops"] == 0
 
 
 def test_a_softmax_and_a_real_v_cost_more():

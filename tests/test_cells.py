@@ -273,6 +273,35 @@ def test_what_decays_and_how_images_are_normalised_is_the_recipes():
     assert teacher.spec["recipe"]["decay"] == "all"
 
 
+def test_options_of_a_row_reach_the_cell_above_that_they_are_of():
+    """Table VII: pretrain and mask are the pre-training's, finetune the fine-tuning's, whose pre-training it shares with the first row."""
+    as_printed = settings({"scale": "paper"})
+    rows = {line.first.options: line.resolved for line in lines.of_table("table7_spikformer_v2", as_printed)}
+    before = {options: dict(row.upstream)["encoder"] for options, row in rows.items()}
+    assert {options: cell.spec["recipe"]["epochs"] for options, cell in before.items()} == {
+        "": 200, "pretrain=400": 400, "pretrain=800": 800, "finetune=200": 200, "mask=60": 200, "mask=50": 200,
+    }  # fmt: skip
+    assert [before[options].spec["method"]["params"]["mask"] for options in ("", "mask=60", "mask=50")] == [75, 60, 50]
+    assert before["finetune=200"].id == before[""].id and rows["finetune=200"].spec["recipe"]["epochs"] == 200
+    assert len({row.id for row in rows.values()}) == 6 and rows["pretrain=400"].spec["recipe"]["epochs"] == 150
+
+
+def test_more_steps_go_on_from_the_one_step_network():
+    last = lines.of_table("table3_spikformer_v2", settings({"scale": "paper"}))[-1].resolved
+    ((role, one_step),) = last.upstream
+    assert (last.spec["method"]["name"], last.spec["time_steps"], role) == ("mae-steps", 4, "start")
+    assert (one_step.spec["method"]["name"], one_step.spec["time_steps"]) == ("mae", 1) and one_step.spec["recipe"]["layer_decay"] == 0.7
+    ((role, encoder),) = one_step.upstream
+    assert (encoder.spec["method"]["name"], encoder.spec["time_steps"], role) == ("mae-pretrain", 1, "encoder")
+    assert [cell.spec["recipe"]["epochs"] for cell in (last, one_step, encoder)] == [20, 150, 200]
+
+
+def test_what_does_not_fit_above_is_said_of_the_row():
+    row = replace(number(), cell="mae-steps:resnet-18")
+    with pytest.raises(cells.Lacking, match="does not fit: masked pre-training hides patches of Spikformer's stems"):
+        cells.cell_of(row)
+
+
 # ---- what is comparable
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import helpers
 import pytest
 import torch
 from spikingjelly.activation_based import functional as memory
@@ -16,10 +17,11 @@ from benchmark.networks.masking import MaskedEncoder, Seen, carried, draw, grid_
 from benchmark.networks.reconstruction import Decoder, error, normalised, patches, pictures, positions, triplets
 from benchmark.neurons import maker
 from benchmark.shared.errors import UserError
+from benchmark.training import optimiser as optimising
 from benchmark.training.layer_decay import Trained
-from methods._mae import MAE
-from methods._mae_pretrain import MAEPretrain, fits
-from methods._mae_steps import MAESteps
+from methods.mae import MAE
+from methods.mae_pretrain import MAEPretrain, fits
+from methods.mae_steps import MAESteps
 
 SIZE = {"depth": 2, "dim": 32, "heads": 4, "shortcut": "add"}
 NETWORKS = {  # family, layout, size
@@ -356,13 +358,11 @@ def test_more_steps_start_from_one_step_unchanged(steps):
 
 
 def test_rates_by_layer_are_those_worked_out_by_hand():
-    from timm.optim import create_optimizer_v2
-    from timm.scheduler import create_scheduler_v2
-
+    recipe = {**helpers.RECIPE, "lr": 1e-3, "weight_decay": 0.05, "epochs": 10, "min_lr": 0.0, "layer_decay": 0.7}
     net = network()
     trained = Trained({"student": net, "parts": nn.Linear(2, 2)})
-    optimizer = create_optimizer_v2(trained, "adamw", lr=1e-3, weight_decay=0.05, layer_decay=0.7)
-    create_scheduler_v2(optimizer, "cosine", num_epochs=10, min_lr=0.0, warmup_epochs=0)[0].step(0)
+    optimizer = optimising.optimiser(recipe, trained)
+    optimising.schedule(recipe, optimizer).step(0)
     labels = {id(value): label for label, value in trained.named_parameters()}
     rates = {labels[id(value)]: group["lr"] for group in optimizer.param_groups for value in group["params"]}
     assert rates.keys() == set(labels.values())
@@ -372,6 +372,46 @@ def test_rates_by_layer_are_those_worked_out_by_hand():
         assert rate == pytest.approx(expected), label
     decayed = {labels[id(value)] for group in optimizer.param_groups if group["weight_decay"] for value in group["params"]}
     assert decayed == {label for label, value in trained.named_parameters() if value.dim() > 1}
+
+
+def test_layers_with_rates_of_their_own_decay_no_biases():
+    with pytest.raises(UserError, match="layer_decay decays no biases .* decay: all says that they are decayed"):
+        optimising.optimiser({**helpers.RECIPE, "layer_decay": 0.7, "decay": "all"}, Trained({"student": network()}))
+
+
+# ---- runs
+
+
+def stage(folder, name, above, epochs, run=""):
+    """(metrics, weights) of one of the three methods on 32 x 32 images, which are 2 x 2 patches; it lies under `run`, or its name."""
+    spec = helpers.specification(
+        method=helpers.method(name, name.replace("-", "_")),
+        network={**helpers.network("spikformer"), "file": "benchmark/backbones/spikformer_v2.py", "size": {**SIZE, "scale": 1.0}}
+        | {"layout": spikformer_v2.LAYOUTS["imagenet"]},
+        data=helpers.data("large-digits", "digits"),
+        time_steps=4 if name == "mae-steps" else 1,
+        recipe={"batch_size": 128, "epochs": epochs, "layer_decay": 0.7},
+        above=above,
+    )
+    out = folder / (run or name) / "seed0"
+    return helpers.run(spec, out), torch.load(out / "weights.pt", weights_only=True)
+
+
+def changed(one, two):
+    return {name for name in one if not torch.equal(one[name], two[name])}
+
+
+def test_the_three_stages_as_runs(tmp_path):
+    """Pre-training changes all but the classifier; a stage of no epochs has the weights of the one before, but for a new classifier."""
+    _, drawn = stage(tmp_path, "mae-pretrain", {}, 0, "untrained")
+    _, encoder = stage(tmp_path, "mae-pretrain", {}, 1)
+    assert changed(drawn, encoder) == {name for name in encoder if not name.startswith("head.")}
+    _, taken = stage(tmp_path, "mae", {"encoder": "mae-pretrain"}, 0, "taken")
+    assert changed(encoder, taken) <= {"head.classifier.weight", "head.classifier.bias"}
+    _, tuned = stage(tmp_path, "mae", {"encoder": "mae-pretrain"}, 1)
+    assert "head.classifier.weight" in changed(taken, tuned)
+    more, longer = stage(tmp_path, "mae-steps", {"start": "mae"}, 0)
+    assert len(more["accuracy_by_step"]) == 4 and not changed(tuned, longer)
 
 
 # ---- a user's mistakes

@@ -30,6 +30,9 @@ FILES = [*sorted(catalogue.files("method").values()), catalogue.FOLDERS["method"
 
 TABLES = ("params", "params_for", "choices", "ranges", "needs", "sees", "recipe", "neuron")
 
+LEARNS = [path for path in FILES if {"training", "evaluation"} <= set(catalogue.declared(path).tables.get("recipe", Method.recipe))]
+
+each_learner = pytest.mark.parametrize("path", LEARNS, ids=[path.stem for path in LEARNS])  # from labels
 each_file = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 
 
@@ -115,9 +118,9 @@ def test_what_a_method_needs_and_sees_exists(path):
     method = class_of(path)
     assert set(method.needs) <= {"teacher", "ann", "encoder", "start"} and set(method.sees) <= {"blocks", "images"}
     for need in method.needs.values():
-        assert (
-            set(need) <= {"method", "backbone"} and need["method"] in catalogue.files("method") and need.get("backbone", "same") == "same"
-        )
+        assert set(need) <= {"method", "backbone", "time_steps", "options"} and need["method"] in catalogue.files("method")
+        assert need.get("backbone", "same") == "same" and need.get("time_steps", 1) == 1
+        assert all(isinstance(name, str) for name in need.get("options", []))
     assert method.recipe and all(isinstance(group, str) for group in method.recipe)
 
 
@@ -167,9 +170,11 @@ def test_a_live_network_is_started_and_gets_finite_gradients(path, names):
     if fits and fits(student, **dict.fromkeys(roles, described(names[1]))):
         pytest.skip("does not fit, as it says")
     network, teacher = live(names[0], 2, 0), live(names[1], 1, 1).eval().requires_grad_(False)
+    same = live(names[0], 1, 2).eval().requires_grad_(False)  # what a student goes on from is its own kind of network
+    above = {role: same if need.get("backbone") == "same" else teacher for role, need in method.needs.items()}
     widths, before = list(network.widths), {key: value.clone() for key, value in teacher.state_dict().items()}
     images = torch.randn(BATCH, 3, 16, 16, generator=torch.Generator().manual_seed(2))
-    network = method.start(network, dict.fromkeys(roles, teacher), iter([images]))
+    network = method.start(network, above, iter([images]))
     assert isinstance(network, nn.Module) and network.widths == widths and network.steps == 2 and len(network.blocks) == len(widths)
     asked = teacher if "teacher" in roles else None
     parts = method.parts(network.train(), asked)
@@ -208,7 +213,7 @@ def test_choices_are_told_apart(path):
         assert len(unread) <= 1, f"{key}: no line tells {' from '.join(unread)}"
 
 
-@each_file
+@each_learner
 def test_loss_is_finite_named_terms_that_train_the_student_only(path):
     method = class_of(path)(**tables(path)["params"])
     student, teacher, target, parts = one_batch(method)
@@ -222,7 +227,7 @@ def test_loss_is_finite_named_terms_that_train_the_student_only(path):
     assert teacher is None or not any(reached(teacher.logits, *teacher.tokens, *teacher.features))
 
 
-@each_file
+@each_learner
 def test_every_choice_and_the_ends_of_every_range_give_a_finite_loss(path):
     found = tables(path)
     values = [(key, value) for limits in (found["choices"], found["ranges"]) for key, allowed in limits.items() for value in allowed]
@@ -231,7 +236,7 @@ def test_every_choice_and_the_ends_of_every_range_give_a_finite_loss(path):
         assert sum(method.loss(*one_batch(method)).values()).isfinite(), (key, value)
 
 
-@each_file
+@each_learner
 def test_loss_in_bfloat16_is_a_float32(path):
     method = class_of(path)()
     student, teacher, target, parts = one_batch(method)

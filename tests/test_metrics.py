@@ -2,11 +2,10 @@
 
 import importlib
 import math
-from pathlib import Path
 
 import pytest
 
-from benchmark import metrics
+from benchmark import conventions, metrics
 from benchmark.metrics import _metric, _template
 from benchmark.pins import published
 from benchmark.pins.readings import Reading
@@ -15,7 +14,11 @@ from benchmark.shared.errors import UserError
 from tests.made import LAYERS, STRUCTURE
 
 RUN = {
-    "spec": {"time_steps": 2, "recipe": {"batch_size": 128}},
+    "spec": {"time_steps": 2, "recipe": {"batch_size": 128, "epochs": 150}, "method": {"name": "mae", "params": {}}},
+    "before": {
+        "encoder": {"spec": {"recipe": {"epochs": 200}, "method": {"name": "mae-pretrain", "params": {"mask": 75}}}, "seconds": 3600.0},
+        "teacher": {"spec": {"recipe": {"epochs": 1}, "method": {"name": "direct", "params": {}}}, "seconds": 1e6},
+    },
     "seed": 1,
     "accuracy": 71.0,
     "accuracy_best": 73.0,
@@ -71,10 +74,13 @@ EXPECTED = {
     "energy_uJ": 9460.0,
     "firing_rate_pct": 25.0,  # 250 of 1000
     "training_time_s": 0.2,  # 128 images at 640 a second
-    "training_time_h": 2.0,
+    "training_time_h": 3.0,  # with the pre-training's hour, without a teacher's
+    "epoch_pretrain": 200,
+    "epoch_finetune": 150,
+    "mask_ratio_pct": 75,
     "train_seconds": 7200.0,
     "epoch": 2,
-    **dict.fromkeys(("complexity_M", "energy_ratio", "speedup", "epoch_pretrain", "epoch_finetune", "mask_ratio_pct")),  # not measured
+    **dict.fromkeys(("complexity_M", "energy_ratio", "speedup")),  # not measured
     **dict.fromkeys(("curve", "loss_surface")),  # drawn from files of their own
 }
 SYOPS = {"ops_G": 2.22, "macs_M": 12.2, "acs_M": 750.0, "energy_mJ": 9.875}  # 2 x 1.11; 2 x 6.1; 4.6 x 2.0 + 0.9 x 0.75
@@ -130,6 +136,15 @@ def test_operations_of_a_converted_network_are_not_those_of_its_ann():
     assert metrics.metric("params_M").read(RUN, ann, Reading()) == 9.32
 
 
+def test_hours_of_training_go_through_what_a_run_goes_on_from():
+    hours = metrics.metric("training_time_h")
+    encoder = {"spec": RUN["spec"], "seconds": 1800.0, "before": {}}
+    steps = {**RUN, "before": {"start": {**RUN, "seconds": 3600.0, "before": {"encoder": encoder}}}}
+    assert hours.read(steps, None, Reading()) == pytest.approx(2 + 1 + 0.5)
+    unknown = {**RUN, "before": {"encoder": {"spec": RUN["spec"]}}}  # its run is not there
+    assert hours.read(unknown, None, Reading()) is None
+
+
 def test_a_gain_is_over_the_first_row_read_alike():
     """Best over best, last over last: the run has 71.0 and 73.0 (seed 1's first row 68.5 and 72.0)."""
     gain = metrics.metric("accuracy_gain")
@@ -170,7 +185,7 @@ def test_every_file_says_what_its_metrics_are(name):
         assert metric.pinned or metric.column or any(metric.name in other.beside for other in metrics.offered().values())
         assert all(other in metrics.offered() for other in (*metric.beside, *filter(None, [metric.spread])))
         for convention in metric.conventions:
-            assert convention in {path.stem for path in Path("benchmark/conventions").glob("[!_]*.py")}
+            assert convention in conventions.names()
             metric.by(convention)
 
 

@@ -360,7 +360,7 @@ def test_a_failed_seed_leaves_the_others(tmp_path):
 )
 def test_states_without_a_value(states, lacking, expected):
     number = published.read("table1_ldd")[0]
-    measured = Measured(Line((number,), None, (), lacking), states, {}, lacking, None)
+    measured = Measured(Line((number,), None, (), lacking), states, {}, lacking, None, {})
     assert measured.unfinished == expected and measured.verdict(number, {}).word == expected
 
 

@@ -30,6 +30,7 @@ METRICS = (
         reader=by("events", "energy_mJ", 1e-3),
         good=-1,
         relative=TRAINED,
+        conventions={"single-attention": {"reader": by("single-attention", "energy_mJ", 1e-3)}},
     ),
     Metric("energy_ratio", "energy divided by the ANN's", "x", good=-1, relative=TRAINED),
 )

@@ -17,6 +17,4 @@ def reached(run, structure, reading, first):
 
 METRICS = (
     Metric("epoch", "epoch at which the accuracy beside it was reached, or epochs trained", "epochs", reader=reached, relative=0.25),
-    Metric("epoch_pretrain", "epochs of pre-training", "epochs", of="structure"),
-    Metric("epoch_finetune", "epochs of fine-tuning", "epochs", of="structure"),
 )

@@ -10,9 +10,24 @@ def of_batch(run, *_):
     return run["images_per_second"] and run["spec"]["recipe"]["batch_size"] / run["images_per_second"]
 
 
+def hours(run, *_):
+    """Of the run and of what it goes on from (a pre-trained encoder, fewer steps), not of a teacher's training; None where one is unknown."""
+    times = [run.get("seconds"), *(seconds(other) for other in going_on_from(run))]
+    return None if None in times else sum(times) / 3600
+
+
+def seconds(run):
+    found = hours(run)
+    return None if found is None else 3600 * found
+
+
+def going_on_from(run: dict) -> list[dict]:
+    return [other for role, other in run.get("before", {}).items() if role in ("encoder", "start")]
+
+
 METRICS = (
     Metric("training_time_s", "seconds of training per batch", "s", reader=of_batch, good=-1, relative=MACHINES),
-    Metric("training_time_h", "hours of training", "h", reader=lambda run, *_: run["seconds"] / 3600, good=-1, relative=MACHINES),
+    Metric("training_time_h", "hours of training", "h", reader=hours, good=-1, relative=MACHINES),
     Metric("speedup", "times faster than the row the paper compares with", "x", good=1, relative=MACHINES),
     Metric(
         "train_seconds",

@@ -122,10 +122,16 @@ def cell_of(number: Number, readings_: dict | None = None) -> Cell | None:
     reading = reading_of(work, readings_ or {})
     cell = Cell(work, number.name, method, backbone, tuple(above), number.dataset, 0, params, options, reading, network)
     cell = replace(cell, time_steps=steps_of(number, cell, declared.tables.get("any_time", False)))
-    reason = kinds.fits(method, kinds.backbone(backbone), {role: kinds.backbone(name) for role, _, name in above_of(cell)})
-    if reason:
+    if reason := misfit(cell):
         raise Lacking(f"does not fit: {reason}")
     return cell
+
+
+def misfit(cell: Cell) -> str:
+    """Why a cell's networks, or those of a cell above it, do not go together; empty if they do."""
+    above = {role: kinds.backbone(name) for role, _, name in above_of(cell)}
+    reasons = (kinds.fits(cell.method, kinds.backbone(cell.backbone), above), *(misfit(other) for _, other in cells_above(cell)))
+    return next(filter(None, reasons), "")
 
 
 def require(kind: str, name: str, where: str) -> None:
@@ -297,14 +303,16 @@ def above_of(cell: Cell) -> list[tuple[str, str, str]]:
 
 
 def cells_above(cell: Cell) -> list[tuple[str, Cell]]:
-    """The cells above, by role: on the same data set, by the same work's recipe, without the row's options.
+    """The cells above, by role: on the same data set, by the same work's recipe, without the row's options but for those that the
+    method's `needs` hands on (how long a pre-training was, and how much it hid, are the pre-training's).
 
     An artificial network has one time step; a spiking one as many as the cell, unless the method says how many.
     """
     roles, found = needs(cell.method), []
     for role, method, backbone in above_of(cell):
         steps = 1 if kinds.backbone(backbone).ann else roles[role].get("time_steps", cell.time_steps)
-        found.append((role, Cell(cell.work, cell.table, method, backbone, (), cell.dataset, steps, reading=cell.reading)))
+        handed = tuple((name, value) for name, value in cell.options if name in roles[role].get("options", ()))
+        found.append((role, Cell(cell.work, cell.table, method, backbone, (), cell.dataset, steps, (), handed, cell.reading)))
     return found
 
 

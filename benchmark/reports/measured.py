@@ -5,24 +5,27 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.metrics import Metric
+from benchmark.pins.cells import Resolved
 from benchmark.pins.published import Number
 from benchmark.reports import comparison
 from benchmark.reports.comparison import Verdict
 from benchmark.runs import structures
 from benchmark.runs.lines import Line
-from benchmark.runs.run import planned
+from benchmark.runs.run import Run, planned
 
 
 @dataclass(frozen=True)
 class Measured:
     """A line with what lies in its runs' folders. states: of each run; runs: seed -> metrics of those that are believed; why: what is
-    wrong, if anything; structure: of the paper-size network, None if it has not been counted."""
+    wrong, if anything; structure: of the paper-size network, None if it has not been counted; before: role -> what ran before, its
+    metrics (its specification alone while it has none) and its own `before`."""
 
     line: Line
     states: tuple[str, ...]
     runs: dict[int, dict]
     why: str
     structure: dict | None
+    before: dict
 
     @classmethod
     def of(cls, line: Line, root: Path) -> "Measured":
@@ -33,11 +36,11 @@ class Measured:
         if line.resolved:
             structure = structures.read(root, line.resolved.spec["network"]["name"], line.first.dataset)
         done = {seed: metrics for seed, metrics in found.items() if metrics is not None}
-        return cls(line, tuple(run.state(root) for run in line.runs), done, "; ".join(said), structure)
+        return cls(line, tuple(run.state(root) for run in line.runs), done, "; ".join(said), structure, before(line.resolved, root))
 
     def values(self, metric: Metric, first: "Measured | None" = None) -> dict[int, float]:
         """seed -> value, of the seeds that measure it; what layers decide has one, and needs no run. first: the table's first row."""
-        runs = self.runs
+        runs = {seed: {**run, "before": self.before} for seed, run in self.runs.items()}
         if metric.of == "structure" and self.line.resolved:
             runs = {0: {"spec": self.line.resolved.spec}}
         base = first and first.runs
@@ -91,6 +94,12 @@ class Measured:
     def failed_checks(self) -> list[str]:
         """Names of the checks that some run's network failed."""
         return sorted({name for run in self.runs.values() for name in run["checks"]["failed"]})
+
+
+def before(resolved: Resolved | None, root: Path) -> dict:
+    """See Measured: what runs before a cell, by role."""
+    upstream = resolved.upstream if resolved else ()
+    return {role: {"spec": cell.spec, **(Run(cell, 0).metrics(root) or {}), "before": before(cell, root)} for role, cell in upstream}
 
 
 def fewer(run: dict, spec: dict) -> list[str]:

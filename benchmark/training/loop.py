@@ -15,6 +15,7 @@ from benchmark.networks.build import reset
 from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.layer_decay import Trained
 from benchmark.training.optimiser import Precision, optimiser, schedule
 from benchmark.training.outputs import Tapped
 from benchmark.training.teacher import Teacher
@@ -32,7 +33,7 @@ class Training:
         self.student = student.to(self.device, memory_format=torch.channels_last)
         self.parts = method.parts(student, teacher).to(self.device)
         self.networks = Tapped(student, method.sees), teacher and Teacher(teacher, method.sees, batches)
-        self.trained = nn.ModuleDict({"student": self.student, "parts": self.parts})
+        self.trained = Trained({"student": self.student, "parts": self.parts})
         self.optimizer = optimiser(self.recipe, self.trained)
         self.schedule = schedule(self.recipe, self.optimizer)
         self.precision = Precision(self.recipe["precision"], self.device)
@@ -118,7 +119,7 @@ class Training:
         losses = {f"loss_{term}": value / max(1, self.batches.steps) for term, value in self.sums.items()}
         if not all(value == value for value in losses.values()):
             raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
-        rates = {"lr": self.optimizer.param_groups[0]["lr"]}
+        rates = {"lr": max(group["lr"] for group in self.optimizer.param_groups)}
         accuracy = evaluate(self.student, self.batches, self.test_precision).mean
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.seconds = time.monotonic() - began

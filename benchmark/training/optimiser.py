@@ -5,15 +5,26 @@ import contextlib
 import torch
 from torch import nn
 
+from benchmark.shared.errors import UserError
+
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def optimiser(recipe: dict, module: nn.Module) -> torch.optim.Optimizer:
-    """timm's optimiser; biases and one-dimensional parameters (normalisation) are decayed only if the recipe says `decay: all`."""
+    """timm's optimiser; biases and one-dimensional parameters (normalisation) are decayed only if the recipe says `decay: all`.
+
+    With `layer_decay`, layers as the module's `group_matcher` names them have smaller rates the lower they lie. UserError: with `decay: all`,
+    which timm does not combine.
+    """
     from timm.optim import create_optimizer_v2
 
-    momentum = {} if recipe["momentum"] is None else {"momentum": recipe["momentum"]}
-    options = {"lr": recipe["lr"], "weight_decay": recipe["weight_decay"], "filter_bias_and_bn": recipe.get("decay") != "all", **momentum}
+    options = {"lr": recipe["lr"], "weight_decay": recipe["weight_decay"], "filter_bias_and_bn": recipe.get("decay") != "all"}
+    if recipe["momentum"] is not None:
+        options["momentum"] = recipe["momentum"]
+    if recipe.get("layer_decay", 1.0) != 1.0:
+        if not options["filter_bias_and_bn"]:
+            raise UserError("recipe: layer_decay decays no biases and normalisations, and decay: all says that they are decayed")
+        options["layer_decay"] = recipe["layer_decay"]
     return create_optimizer_v2(module, recipe["optimizer"], **options)
 
 

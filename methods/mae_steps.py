@@ -18,7 +18,7 @@ class MAESteps(Method):
     """Nothing to choose."""
 
     params = {}
-    needs = {"start": {"method": "mae", "backbone": "same", "time_steps": 1}}
+    needs = {"start": {"method": "mae", "backbone": "same", "time_steps": 1, "options": ["finetune", "mask", "pretrain"]}}
     recipe = ("training", "augmentation", "evaluation", "fine-tuning")
 
     def start(self, network, above, calibration):

@@ -12,6 +12,7 @@ What the paper leaves open, and how it is read here (each a switch, where it is 
   loss     on hidden patches only, as MAE and that code; no switch.
   decoder  what its printed 3.41 M parameters cover, and its positions: see benchmark/networks/reconstruction.py. No normalisation between
            encoder and decoder: the sizes of V2 fit without one (that code has one).
+The classifier takes no part: it stays as it was drawn, and the accuracy of such a run is that of guessing.
 Of the closest code two things are not taken over: its encoder's blocks run over all tokens, hidden ones as zeros that later normalisations
 shift, and its decoder never sees a mask token, since the encoder already gives as many tokens as there are patches.
 """

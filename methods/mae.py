@@ -20,7 +20,7 @@ class MAE(Method):
     """Nothing to choose: how much was hidden is the pre-training's, how long and how fast the recipe's."""
 
     params = {}
-    needs = {"encoder": {"method": "mae-pretrain", "backbone": "same", "time_steps": 1}}
+    needs = {"encoder": {"method": "mae-pretrain", "backbone": "same", "time_steps": 1, "options": ["mask", "pretrain"]}}
     recipe = ("training", "augmentation", "evaluation", "fine-tuning")
 
     def start(self, network, above, calibration):

@@ -14,7 +14,8 @@ What cannot be told:
   two operations each are 4 N^2 C = 78.7 M.
 """
 
-from benchmark.conventions._energy import PRESET, energy
+from benchmark.conventions._energy import PRESET, uncounted
+from benchmark.conventions._result import result
 
 SOFTMAX = 2  # operations for each entry of the attention map; decided here
 REAL = ("i", "relu", "leakyrelu", "vsa", "vsa-float-v")  # variants whose Q and K are real numbers
@@ -29,8 +30,21 @@ def flops(attention: str, tokens: int, channels: int, heads: int, steps: int) ->
     return float(steps * (products * tokens**2 * channels + softmax))
 
 
-def cost(attention: str, tokens: int, channels: int, heads: int, steps: int, sops: float = 0.0, preset: str = PRESET) -> dict:
-    """Operations in 1e6 and energy in uJ as the table's columns have them; sops: accumulates of both products, of SSA what is counted."""
-    macs = flops(attention, tokens, channels, heads, steps)
-    acs = 0.0 if macs else sops
-    return {"ops_M": (macs + acs) / 1e6, "energy_uJ": energy(macs, acs, preset) * 1e3}
+def count(records: list, preset: str = PRESET) -> dict:
+    """acs or macs of one block, as its blocks average; ops: the same, as the table's column has it. Nothing but products is counted.
+
+    The record of a product with real Q and K says nothing of its V: it is taken for spikes, as in all of Table I.
+    """
+    found = [block(record) for record in records if record.kind == "product"]
+    acs, macs = (sum(each) / max(1, len(found)) for each in zip(*found, strict=True)) if found else (0.0, 0.0)
+    return result("single_attention", acs, macs, uncounted(records, ("product",)), preset, ops=acs + macs)
+
+
+def block(record) -> tuple[float, float]:
+    """(accumulates, FLOPs) of one product, all steps."""
+    if record.input_kind != "real":
+        return record.each("events"), 0.0
+    tokens = record.dense / (2 * record.operands[0][0])  # 2 T N^2 C by T N C
+    heads = record.each("scores") / (record.steps * tokens**2)
+    attention = "vsa" if record.layer == "SoftmaxProduct" else "i"
+    return 0.0, flops(attention, tokens, record.head_width * heads, heads, record.steps)
