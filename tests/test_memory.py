@@ -5,7 +5,11 @@ import torch
 from helpers import RECIPE, ROOT, data, enliven, method, network, specification
 from torch import nn
 
+from benchmark.backbones import spikformer
 from benchmark.networks import build as networks
+from benchmark.networks.pooling import MaxPool2d
+from benchmark.networks.recompute import memories, recomputed
+from benchmark.neurons import maker
 from benchmark.training.batches import Batches, load
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.loop import Training
@@ -13,6 +17,7 @@ from benchmark.training.run import method_of
 
 DRAWN = {"flip": 0.5, "mixup": 0.2, "erasing": 0.5, "label_smoothing": 0.1}
 MOMENTUM = {"optimizer": "momentum", "momentum": 0.9, "lr": 0.05, "clip_grad": 0.05, "weight_decay": 0.0}
+SIZE = spikformer.SIZES["8-512"]
 STATIC, EVENTS = {}, {"data": data("moving-bars"), "network": network("spikformer-dvs"), "time_steps": 4}
 
 
@@ -130,8 +135,6 @@ def test_blocks_are_computed_twice_and_watched_once(tmp_path):
 
 def test_a_second_pass_leaves_membranes_and_begins_from_those_of_the_first(tmp_path):
     """Without a reset in between: two batches on end, as the first of which the second one's membranes come."""
-    from benchmark.networks.recompute import memories, recomputed
-
     torch.manual_seed(0)
     module = enliven(networks.network(specification()))
     images, found = torch.randn(2, 4, 3, 16, 16), []
@@ -146,3 +149,59 @@ def test_a_second_pass_leaves_membranes_and_begins_from_those_of_the_first(tmp_p
             assert all(one[key] is other[key] for one, other in zip(left, memories(module), strict=True) for key in one)
         found.append([weight.grad.clone() for weight in module.parameters()])
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True)) and any(grad.any() for grad in found[0])
+
+
+# ---- what is kept for the backward pass
+
+
+@pytest.mark.parametrize("window", [(3, 2, 1), (2, 2, 0), (3, 1, 1), (4, 3, 2)], ids=str)
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format], ids=["channels last", "channels first"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pool_sends_its_gradients_where_torch_does(window, order, dtype):
+    """Among spikes, most of whose windows hold several that are the largest; the sides are odd, or no window's multiple."""
+    draw, found, saved = torch.Generator().manual_seed(0), [], []
+    spikes = (torch.rand(5, 3, 17, 300, generator=draw) > 0.7).to(dtype).contiguous(memory_format=order)
+    for pool in (nn.MaxPool2d(*window), MaxPool2d(*window)):
+        x = spikes.clone().requires_grad_()
+        saved.clear()
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
+            y = pool(x)
+        weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+        (y * weights).sum().backward()
+        found.append((y, x.grad))
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1]) and found[0][1].any()
+    assert [(one.shape, one.dtype) for one in saved] == [(found[1][0].shape, torch.int16)]
+
+
+def kept(batch, size, side, bf16=True):
+    """MiB that a forward pass of a Spikformer at T = 4 keeps for the backward one: each storage once, parameters not."""
+    torch.manual_seed(0)
+    module = spikformer.build(size, spikformer.LAYOUTS["imagenet"], maker(spikformer.NEURON), 10, (3, side, side), 4)
+    module, images = (each.to(memory_format=torch.channels_last) for each in (module, torch.randn(batch, 3, side, side)))
+    own, found, alive = {weight.untyped_storage().data_ptr() for weight in module.parameters()}, {}, []
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        alive.append(tensor)  # so that no address is used twice
+        found[storage.data_ptr()] = 0 if storage.data_ptr() in own else storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        module(images)
+    return sum(found.values()) / 2**20
+
+
+def test_spikformer_8_512_keeps_at_most_260_mib_of_an_image():
+    """At 224 x 224, as the difference of a second image: the copies of the weights in bf16, 56 MiB, are the batch's.
+
+    Every block keeps as much as another, so two of them and one tell what eight would.
+    """
+    of_an_image = {depth: kept(2, size, 224) - kept(1, size, 224) for depth, size in ((n, {**SIZE, "depth": n}) for n in (1, 2))}
+    block = of_an_image[2] - of_an_image[1]
+    assert 15 < block < 25 and of_an_image[1] + 7 * block < 260
+
+
+def test_a_block_keeps_as_much_as_another():
+    """What the test above rests on, at a small size."""
+    amounts = [kept(2, {"depth": depth, "dim": 64, "heads": 4}, 64) for depth in (1, 2, 3)]
+    assert amounts[2] - amounts[1] == pytest.approx(amounts[1] - amounts[0], rel=1e-6)
