@@ -11,7 +11,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.base import MemoryModule
 
-from benchmark.neurons import Maker, _fused, lif, maker, names, plif
+from benchmark.neurons import Maker, lif, maker, names, plif
 from benchmark.neurons._base import Neuron
 from benchmark.neurons._fused import BLOCK, Fused, Pass
 from benchmark.neurons._surrogates import SURROGATES, surrogate_function
