@@ -19,7 +19,7 @@ RECIPE = {  # whole: every key that training reads, neutral but for what a tiny 
     "min_lr": 1e-4, "warmup_epochs": 0, "warmup_lr": 0.0, "cooldown_epochs": 0, "milestones": None, "decay_rate": None, "clip_grad": None,
     "crop": 0, "flip": 0.0, "randaugment": None, "randaugment_ops": None, "autoaugment": None, "cutout": 0, "erasing": 0.0, "mixup": 0.0,
     "cutmix": 0.0, "mixup_prob": 1.0, "mixup_off_epoch": 0, "label_smoothing": 0.0, "eval_crop": 1.0, "precision": "fp32",
-    "pretrained": False,
+    "pretrained": False, "micro_batch": None, "recompute": "none",
 }  # fmt: skip
 NETWORKS = {  # name -> (family, size, layout)
     "spikformer": ("spikformer", {"depth": 1, "dim": 32, "heads": 4}, "cifar"),

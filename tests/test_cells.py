@@ -321,6 +321,7 @@ def test_nothing_differs_at_the_paper_scale_and_a_name_makes_nothing_comparable(
         ({"twin": True}, "twin"),
         ({"recipe": {"lr": 0.5}}, "lr 0.5 for "),
         ({"recipe": {"mixup": 0.0}}, "mixup 0.0 for "),
+        ({"recipe": {"micro_batch": 32}}, "batches of 256 in parts of 32"),
         ({"params": {"ldd": {"lam": 0.5}}}, "lam 0.5 for 0.7"),
         ({"recipe": [{"for": {"backbone": "vit-*"}, "set": {"epochs": 3, "warmup_epochs": 0}}]}, "teacher: 3 of 100 epochs"),
     ],
@@ -328,6 +329,14 @@ def test_nothing_differs_at_the_paper_scale_and_a_name_makes_nothing_comparable(
 def test_each_override_is_named(changed, phrase):
     found = cells.resolve(CELL, settings({"scale": "paper", **changed})).differences
     assert any(one.startswith(phrase) for one in found), found
+
+
+@pytest.mark.parametrize("same", [{"micro_batch": 100_000}, {"recompute": "blocks"}])
+def test_what_changes_no_result_is_in_the_specification_and_makes_no_difference(same):
+    """A part that is no smaller than the batch is the batch; and whatever is computed again comes out the same."""
+    found = cells.resolve(CELL, settings({"scale": "paper", "recipe": same}))
+    assert found.differences == [] and found.spec["recipe"].items() >= same.items()
+    assert found.id != cells.resolve(CELL, settings({"scale": "paper"})).id
 
 
 def test_seeds_data_root_and_device_make_no_difference():

@@ -236,6 +236,29 @@ def test_every_choice_and_the_ends_of_every_range_give_a_finite_loss(path):
         assert sum(method.loss(*one_batch(method)).values()).isfinite(), (key, value)
 
 
+def part_of(answer, start, end):
+    """What a network says of some images of the batch."""
+    return answer and Outputs(*([value[:, start:end] for value in values] for values in ([answer.logits], answer.features, answer.tokens)))
+
+
+@each_learner
+def test_losses_of_parts_of_a_batch_add_up_to_the_whole_ones(path, monkeypatch):
+    """Each a mean over images, so that a batch may go through in parts of any size."""
+    monkeypatch.setattr(torch, "rand", torch.ones)  # what is drawn at random is drawn for each part
+    method = class_of(path)()
+    student, teacher, target, parts = one_batch(method)
+    whole, sums = method.loss(student, teacher, target, parts), {}
+    for start, end in ((0, 2), (2, BATCH)):
+        answers = [part_of(answer, start, end) for answer in (student, teacher)]
+        for answer in filter(None, answers):
+            (answer.logits,) = answer.logits
+        for term, value in method.loss(*answers, target[start:end], parts).items():
+            sums[term] = sums.get(term, 0.0) + value * (end - start) / BATCH
+    assert sums.keys() == whole.keys()
+    for term, value in whole.items():
+        torch.testing.assert_close(sums[term], value, rtol=1e-5, atol=1e-6)
+
+
 @each_learner
 def test_loss_in_bfloat16_is_a_float32(path):
     method = class_of(path)()

@@ -89,6 +89,14 @@ def test_what_snakemake_hands_on_as_text_is_read_as_values():
     assert (found.twin, found.seeds, found.device, found.params) == (False, 2, "cuda:1", {"ldd": {"lam": 0.5}})
 
 
+def test_batches_in_parts_and_blocks_computed_again_can_be_asked_for():
+    found = settings(parse_config(["recipe={micro_batch: 32, recompute: blocks}"]))
+    assert found.recipe[-1] == {"for": {}, "set": {"micro_batch": 32, "recompute": "blocks"}}
+    for wrong in ("micro_batch: 0", "micro_batch: half", "recompute: all"):
+        with pytest.raises(UserError, match=wrong.partition(":")[0]):
+            settings(parse_config([f"recipe={{{wrong}}}"]))
+
+
 def test_a_config_rule_reaches_only_what_it_is_for():
     rule = {"recipe": [{"for": {"method": "ldd"}, "set": {"epochs": 7}}]}
     lines = of_table("table1_ldd", settings(rule))

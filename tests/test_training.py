@@ -366,7 +366,9 @@ def test_clipping_is_by_the_norm_of_all_gradients_together():
     """Gradients 3 and 4 of two parameters, of norm 5, clipped to 1: steps of 0.6 and 0.8 at a rate of 1."""
     one, two = (nn.Parameter(torch.zeros(1)) for _ in range(2))
     optimizer = torch.optim.SGD([one, two], lr=1.0)
-    Precision("fp32", torch.device("cpu")).step((3 * one + 4 * two).sum(), optimizer, [one, two], 1.0)
+    precision = Precision("fp32", torch.device("cpu"))
+    precision.backward((3 * one + 4 * two).sum())
+    precision.step(optimizer, [one, two], 1.0)
     assert (one.item(), two.item()) == pytest.approx((-0.6, -0.8), rel=1e-5)
 
 

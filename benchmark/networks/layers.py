@@ -6,6 +6,8 @@
 from spikingjelly.activation_based import layer
 from torch import nn
 
+from benchmark.networks.pooling import MaxPool2d
+
 
 def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=1, bias=False):
     """Convolution and batch normalisation over the merged [T*B] batch; same padding unless given."""
@@ -17,7 +19,7 @@ def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=
 
 def max_pool(kernel=3, stride=2, padding=1):
     """Max pooling at every step."""
-    return layer.SeqToANNContainer(nn.MaxPool2d(kernel, stride, padding))
+    return layer.SeqToANNContainer(MaxPool2d(kernel, stride, padding))
 
 
 def spiking_stages(channels, widths, pools, fire, steps):

@@ -3,6 +3,7 @@
 from benchmark.pins import recipes
 
 SHARES = ("epochs", "pretrain_epochs")  # values that read best as "30 of 300"
+ALIKE = ("recompute",)  # keys that change no bit of a result
 
 
 def differences(run, as_printed) -> list[str]:
@@ -32,8 +33,15 @@ def of_data(run, as_printed) -> list[str]:
 def of_recipe(ours: dict, theirs: dict) -> list[str]:
     """Every recipe value that differs, the number of epochs first."""
     a, b = recipes.whole(ours["recipe"]), recipes.whole(theirs["recipe"])
-    changed = [key for key in sorted(a.keys() | b.keys(), key=lambda key: (key not in SHARES, key)) if a.get(key) != b.get(key)]
-    return [phrase(key, a.get(key), b.get(key)) for key in changed]
+    keys = sorted((a.keys() | b.keys()) - {*ALIKE, "micro_batch"}, key=lambda key: (key not in SHARES, key))
+    found = [phrase(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
+    return found + ([f"batches of {a['batch_size']} in {parts(a)}"] if parts(a) != parts(b) else [])
+
+
+def parts(recipe: dict) -> str:
+    """How a batch goes through the network: batch normalisation sees each part alone."""
+    size, part = recipe["batch_size"], recipe["micro_batch"]
+    return f"parts of {part}" if part and part < size else "one part"
 
 
 def phrase(key: str, ours, theirs) -> str:

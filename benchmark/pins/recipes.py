@@ -73,6 +73,20 @@ GROUPS: dict[str, dict[str, Key]] = {
             choices=("weights", "all"),
             optional=True,
         ),
+        "micro_batch": Key(
+            "images per forward pass: a batch goes through in such parts, equal to the whole but for batch normalisation; null for the whole",
+            WHOLE + NOTHING,
+            None,
+            low=1,
+            optional=True,
+        ),
+        "recompute": Key(
+            "what a forward pass forgets and the backward pass computes again: none, or the inside of blocks; changes no result",
+            TEXT,
+            "none",
+            choices=("none", "blocks"),
+            optional=True,
+        ),
     },
     "augmentation": {
         "crop": Key(

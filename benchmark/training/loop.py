@@ -4,7 +4,7 @@ import copy
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmark.networks.build import reset
+from benchmark.networks.recompute import recomputed
 from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
@@ -105,14 +106,39 @@ class Training:
         self.stepping = time.monotonic() - started
 
     def train_step(self, images, target, chosen) -> dict:
-        """Forward, loss, backward, update; returns the loss terms as tensors on the device."""
+        """One update from a batch, in as many passes as the recipe's `micro_batch` makes of it; the loss terms as tensors on the device.
+
+        Losses are means over images (a test asks every method), so parts weighted by their share add up to the whole batch's gradient,
+        but for two things: batch normalisation has the statistics of each part, and moves its running ones once for each; and what a
+        network or a loss draws for itself, like hidden patches, is drawn for each part. Teachers are asked for each part too.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict = {}
+        for share, part in self.portions(images, target, chosen):
+            for term, value in self.gather(share, *part).items():
+                sums[term] = sums.get(term, 0.0) + value
+        self.precision.step(self.optimizer, self.trained.parameters(), self.recipe["clip_grad"])
+        return sums
+
+    def portions(self, images, target, chosen):
+        """(share of the images, part) for each part of a batch; the last one may be smaller."""
+        size, axis = self.recipe["micro_batch"] or len(target), self.batches.form.axis
+        for part in zip(images.split(size, axis), target.split(size), chosen.split(size), strict=True):
+            yield len(part[1]) / len(target), part
+
+    def gather(self, share, images, target, chosen) -> dict:
+        """Forward, loss, backward: adds this share of the gradient, gives this share of the loss terms, and leaves no membrane charged."""
         student, teacher = self.networks
-        with self.precision.autocast():
+        with self.precision.autocast(), self.memory():
             answer = teacher and teacher(images, chosen)
             terms = self.method.loss(student(images), answer, target, self.parts)
-        self.precision.step(sum(terms.values()), self.optimizer, self.trained.parameters(), self.recipe["clip_grad"])
+        self.precision.backward(share * sum(terms.values()))
         reset(self.student)
-        return {term: value.detach() for term, value in terms.items()}
+        return {term: share * value.detach() for term, value in terms.items()}
+
+    def memory(self):
+        """The context of a forward pass: what the recipe's `recompute` says is not kept for the backward one."""
+        return recomputed(self.student.blocks) if self.recipe["recompute"] == "blocks" else nullcontext()
 
     def end_epoch(self, began) -> None:
         """Test, one line of the curve, on to the next epoch."""

@@ -57,10 +57,12 @@ class Precision:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
-    def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, parameters, clip: float | None) -> None:
-        """Backward, clip by norm if the recipe says so, update."""
-        optimizer.zero_grad(set_to_none=True)
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add a loss's gradients, scaled if need be, to those that are there."""
         self.scaler.scale(loss).backward()
+
+    def step(self, optimizer: torch.optim.Optimizer, parameters, clip: float | None) -> None:
+        """Clip what `backward` gathered by norm if the recipe says so, and update."""
         if clip is not None:
             self.scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(parameters, clip)
