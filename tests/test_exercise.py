@@ -146,3 +146,11 @@ def test_mixed_targets_hold_two_classes_until_mixing_is_off(trained):
         assert min(value.min() for value in largest[epoch]) < 0.9
     assert all(torch.allclose(value, torch.tensor(0.925)) for value in largest[2])
     assert all(torch.allclose(step["target"].sum(1), torch.ones(16)) for step in steps)
+
+
+def test_a_batch_goes_through_in_parts(trained):
+    """Parts of six, six and four of sixteen images; the batch's normalisation makes other weights of them."""
+    metrics, _, steps = trained("images", micro_batch=6)
+    sizes = [step["shape"][0] for step in steps]
+    assert sizes[:3] == [6, 6, 4] and sum(sizes) == sum(step["shape"][0] for step in trained("images")[2])
+    assert metrics["weights"] != trained("images")[0]["weights"] and metrics["epochs"] == 3
