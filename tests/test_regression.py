@@ -32,9 +32,10 @@ def holds(dataframe_regression, original_datadir):
     def check(name: str, found: list[dict], columns: tuple[str, ...], **tolerances):
         frame = pandas.DataFrame([{column: str(line.get(column, "")) for column in columns} for line in found], columns=columns)
         wide = {column: {**EXACT, **allowed} for column, allowed in tolerances.items()}
+        frame = frame.set_index(columns[0])  # no running number: a line more is a line more in the diff
         dataframe_regression.check(frame, basename=name, tolerances=wide, default_tolerance=EXACT)
         with (original_datadir / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-            assert tuple(next(csv.reader(file))[1:]) == columns  # a column that went is not missed by the comparison above
+            assert tuple(next(csv.reader(file))) == columns  # a column that went is not missed by the comparison above
 
     return check
 
@@ -45,7 +46,9 @@ def holds(dataframe_regression, original_datadir):
 def test_published(holds):
     """Digits as printed: a number and its unit are one text, so that 93.50 is not 93.5."""
     found = [{**vars(number), "printed": f"{number.value} {number.unit}"} for number in published.numbers()]
-    holds("published", found, ("paper", "table", "row", "dataset", "time_steps", "options", "metric", "printed", "origin", "source", "cell"))
+    holds(
+        "published", found, ("paper", "table", "row", "dataset", "time_steps", "options", "metric", "printed", "origin", "source", "cell")
+    )
 
 
 def test_audit(holds, tmp_path):
@@ -87,13 +90,18 @@ CELLS = {  # a table and the lines of it that run: a method of each kind on a fa
     "table1_idsnn": ("8", "CIFAR10", "4", "idsnn:idsnn-resnet-18:ann-resnet-34"),
     "table1_ldd": ("3", "CIFAR10", "2", "direct:spike-driven-transformer-4-384"),
 }
-POINTS = {"atol": 5.0}
-SHARE = {"rtol": 0.1}
+POINTS = {"atol": 6.0}  # of the vector instructions of three kinds of CPU, each trains to another accuracy, at most 4.6 points apart,
+SHARE = {"rtol": 0.08}  # with rates and counts at most 4 % apart; on one CPU a run repeats to the bit
+TRAINED = {
+    **dict.fromkeys(("accuracy", "accuracy_low", "accuracy_high", "accuracy_last", "accuracy_best"), POINTS),
+    **dict.fromkeys(("firing_rate", "acs_G", "sops_G", "energy_mJ"), SHARE),
+}
+SHOWN = ("row", "dataset", "time_steps", "data", "n_seeds", "params_M", "run_params_M", "run_macs_G", *TRAINED, "checks", "differs")
 
 
 @pytest.mark.parametrize("table", CELLS)
 def test_smoke_cells(table, holds, tmp_path):
-    """The lines of a table behind which something ran, on one thread of the CPU."""
+    """The line of a table behind which something ran, on one thread of the CPU; what is above it runs first."""
     chosen = settings({})
     (entry,) = (entry for entry in lines.of_table(table, chosen) if place(vars(entry.first)) == CELLS[table])
     for cell in reversed(entry.resolved.with_upstream()):
@@ -101,8 +109,7 @@ def test_smoke_cells(table, holds, tmp_path):
     counted(tmp_path, structures.path(entry.resolved.cell.backbone, entry.resolved.cell.dataset))
     tables.write(table, chosen, tmp_path)
     found = [line for line in read(tmp_path / "results" / f"{table}.csv") if line["accuracy"]]
-    print(list(found[0]))
-    assert place({**found[0], "cell": entry.first.cell}) == CELLS[table] and len(found) == 1
+    holds(f"smoke_{table}", found, SHOWN, **TRAINED)
 
 
 def place(line: dict) -> tuple[str, ...]:
