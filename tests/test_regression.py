@@ -23,6 +23,7 @@ from benchmark.shared.files import write_json
 from benchmark.training.run import run as run_one
 
 EXACT = {"rtol": 0, "atol": 0}
+# What a test writes lies in tmp_path/made: beside it, in tmp_path, pytest-regressions keeps its copies of the expected files.
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def test_published(holds):
 
 def test_audit(holds, tmp_path):
     """Every finding, and of the controls that check out how many each check has."""
-    audit.write(tmp_path / "audit.csv", tmp_path / "audit.md")
-    found = read(tmp_path / "audit.csv")
+    audit.write(tmp_path / "made" / "audit.csv", tmp_path / "made" / "audit.md")
+    found = read(tmp_path / "made" / "audit.csv")
     place = ("paper", "table", "row", "check")
     said = ("severity", "kind", "fact", "printed", "expected", "difference", "images", "resolves", "rests_on", "lines")
     holds("audit", [line for line in found if line["status"] == "finding"], place + said)
@@ -66,8 +67,8 @@ def test_audit(holds, tmp_path):
 
 def test_coverage(holds, tmp_path):
     """What can run and what lacks, whatever has run in this checkout."""
-    implemented.write(tmp_path / "coverage.csv", tmp_path)
-    holds("coverage", read(tmp_path / "coverage.csv"), implemented.COLUMNS[: implemented.COLUMNS.index("ran_at")])
+    implemented.write(tmp_path / "made" / "coverage.csv", tmp_path)
+    holds("coverage", read(tmp_path / "made" / "coverage.csv"), implemented.COLUMNS[: implemented.COLUMNS.index("ran_at")])
 
 
 # ---- networks at paper size: 79 of them, from shapes alone
@@ -77,9 +78,9 @@ def test_structure(holds, tmp_path):
     """Counts are exact; operations that the table rounds to six digits may differ in the last."""
     for path in structures.of_all_pins():
         counted(tmp_path, path)
-    structure.write(tmp_path / "structure.csv", tmp_path)
+    structure.write(tmp_path / "made" / "structure.csv", tmp_path)
     operations = ("macs_G_per_step", "macs_attention_G_per_step", "ops_syops_G", "macs_syops_M", "implied_rate_pct")
-    holds("structure", read(tmp_path / "structure.csv"), structure.COLUMNS, **dict.fromkeys(operations, {"rtol": 2e-6}))
+    holds("structure", read(tmp_path / "made" / "structure.csv"), structure.COLUMNS, **dict.fromkeys(operations, {"rtol": 2e-6}))
 
 
 # ---- small runs
