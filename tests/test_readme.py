@@ -25,7 +25,7 @@ FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def test_coverage_and_findings_are_the_files_own():
     found = {name: block for name, block in readme.blocks().items() if name in ("coverage", "audit")}
-    assert readme.filled(TEXT, found) == TEXT, "run: python -m benchmark.readme"
+    assert readme.filled(TEXT, found) == TEXT, "run: python -m benchmark.reports.readme"
 
 
 def test_a_stale_block_is_replaced():
