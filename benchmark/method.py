@@ -39,7 +39,8 @@ class Method:
     may be. needs: role -> {"method": name}, the networks that are trained before: `teacher` answers every batch, `ann`
     (to convert), `encoder` and `start` are handed to `start` alone; with "backbone": "same" where it is the student's own, "time_steps"
     where a spiking one has others than the student, "options" for the row's recipe options that are its own. sees: "blocks", "images".
-    recipe: the groups of recipe keys that a cell of it needs. neuron: constants of a neuron in place of the backbone's.
+    recipe: the groups of recipe keys that a cell of it needs; without `training` nothing is trained, and there is no loss. neuron:
+    constants of a neuron in place of the backbone's. any_time: one run answers at each of its steps, for every row of fewer steps.
     """
 
     params: dict = {}
@@ -50,6 +51,7 @@ class Method:
     sees: tuple = ()
     recipe: tuple = ("training", "augmentation", "evaluation")
     neuron: dict = {}
+    any_time: bool = False
 
     def __init__(self, **chosen):
         self.__dict__.update({**self.params, **chosen})
@@ -57,7 +59,8 @@ class Method:
     def start(self, network: nn.Module, above: dict[str, nn.Module], calibration: Iterator[torch.Tensor]) -> nn.Module:
         """The network that trains, or is measured: `network` as it was built, changed in place, or another in its place.
 
-        Called once, before training. above: what `needs` asks for, by role. calibration: batches of training images, not augmented.
+        Called once, before training. network: its `steps` are the cell's.
+        above: what `needs` asks for, by role. calibration: batches of training images, not augmented.
         """
         return network
 

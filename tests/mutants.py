@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -33,8 +32,26 @@ SKIPPED = ("_template.py", "__init__.py")
 LIMIT = 180  # seconds for the tests of one mutant; more counts as noticed
 COMPARED = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 COMPARED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
-COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.Mod: ast.Add}
-NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "mean": "sum", "sum": "mean", "argmax": "argmin", "floor": "ceil", "ceil": "floor"}
+COMPUTED = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.Mod: ast.Add,
+}
+NAMES = {
+    "min": "max",
+    "max": "min",
+    "any": "all",
+    "all": "any",
+    "mean": "sum",
+    "sum": "mean",
+    "argmax": "argmin",
+    "floor": "ceil",
+    "ceil": "floor",
+}
 
 
 # ---- mutants
@@ -169,7 +186,6 @@ def preload() -> None:
     """What takes long to import and is not the project's."""
     import numba  # noqa: F401
     import pytest  # noqa: F401
-    import spikingjelly.activation_based.functional
     import timm  # noqa: F401
     import torch
     import torchvision  # noqa: F401

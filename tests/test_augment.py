@@ -511,6 +511,13 @@ def test_a_test_crop_keeps_the_recipes_share_of_the_picture(tmp_path, monkeypatc
     assert (calibration < 0).float().mean() > 0.95 and calibration.shape == (4, 3, SIDE, SIDE)
 
 
+def test_a_run_without_training_needs_no_crop(tmp_path, monkeypatch):
+    data = pictures(tmp_path, monkeypatch, framed)
+    assert len(next(unaugmented(data, epochs=0, crop=0).test())[0]) == 4
+    with pytest.raises(UserError, match="'crop'"):
+        unaugmented(data, epochs=1, crop=0)
+
+
 def test_a_streamed_test_set_is_in_order(photographs):
     shown = list(streamed(photographs).test())
     assert torch.cat([labels for _, labels in shown]).tolist() == [0, 0, 0, 1, 1, 1] and [len(labels) for _, labels in shown] == [4, 2]

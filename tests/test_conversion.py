@@ -23,8 +23,8 @@ from benchmark.networks.parallel import current, normalised, planes
 from benchmark.neurons import multi_threshold
 from benchmark.shared.errors import UserError
 from benchmark.timing.conversion import Loop
-from methods import _ecmt as ecmt
-from methods._ecmt import ECMT
+from methods import ecmt
+from methods.ecmt import ECMT
 
 STEPS, CLASSES = 6, 10
 SMALL = {"img_size": 16, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4, "num_classes": CLASSES}

@@ -28,7 +28,7 @@ STUDENT = SimpleNamespace(widths=[6, 6, 8, 8], steps=STEPS)
 TEACHER = SimpleNamespace(widths=[10] * 8, steps=1)
 FILES = [*sorted(catalogue.files("method").values()), catalogue.FOLDERS["method"] / "_template.py"]
 
-TABLES = ("params", "params_for", "choices", "ranges", "needs", "sees", "recipe", "neuron")
+TABLES = ("params", "params_for", "choices", "ranges", "needs", "sees", "recipe", "neuron", "any_time")
 
 LEARNS = [path for path in FILES if {"training", "evaluation"} <= set(catalogue.declared(path).tables.get("recipe", Method.recipe))]
 
@@ -160,7 +160,13 @@ def described(name):
     return SimpleNamespace(name=name, family=network["file"], size=network["size"], ann=not network["neuron"])
 
 
-@each_file
+@pytest.mark.parametrize("path", [path for path in FILES if "training" not in class_of(path).recipe], ids=lambda path: path.stem)
+def test_what_is_not_trained_has_no_loss_and_starts_from_a_trained_network(path):
+    method = class_of(path)
+    assert "loss" not in vars(method) and "parts" not in vars(method) and method.needs
+
+
+@each_learner
 @pytest.mark.parametrize("names", PAIRS, ids="-".join)
 def test_a_live_network_is_started_and_gets_finite_gradients(path, names):
     """What fits also works: `start` leaves a network that can be trained in its place, and the loss reaches all of it."""

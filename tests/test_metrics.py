@@ -72,6 +72,7 @@ EXPECTED = {
     "power_mJ": 5.275,  # 4.6 x 2.0 / 2 + 0.9 x 0.75
     "energy_mJ": 9.46,  # 4.6 x 1.9 + 0.9 x 0.8
     "energy_uJ": 9460.0,
+    "energy_ratio": 0.72 / 11.5,  # 0.9 x 0.8, over 4.6 x 5.0 / 2 of one step
     "firing_rate_pct": 25.0,  # 250 of 1000
     "training_time_s": 0.2,  # 128 images at 640 a second
     "training_time_h": 3.0,  # with the pre-training's hour, without a teacher's
@@ -80,7 +81,7 @@ EXPECTED = {
     "mask_ratio_pct": 75,
     "train_seconds": 7200.0,
     "epoch": 2,
-    **dict.fromkeys(("complexity_M", "energy_ratio", "speedup")),  # not measured
+    **dict.fromkeys(("complexity_M", "speedup")),  # not measured
     **dict.fromkeys(("curve", "loss_surface")),  # drawn from files of their own
 }
 SYOPS = {"ops_G": 2.22, "macs_M": 12.2, "acs_M": 750.0, "energy_mJ": 9.875}  # 2 x 1.11; 2 x 6.1; 4.6 x 2.0 + 0.9 x 0.75
@@ -107,6 +108,11 @@ def test_the_value_by_another_convention(name):
     assert metric.read(RUN, STRUCTURE, Reading()) == pytest.approx(SYOPS[name], rel=1e-12)
     assert metric.of == ("structure" if name in ("ops_G", "macs_M") else "run")
     assert metric.least("CIFAR100", 10.0) == (0.0 if metric.of == "structure" else pytest.approx(1.0))
+
+
+def test_operations_of_a_layer_are_those_that_the_row_names():
+    read, counted = metrics.metric("complexity_M").read, {**STRUCTURE, "block": {"qkv": 2_500_000, "fc1": 4_000_000}}
+    assert (read({}, counted, Reading(layer="qkv")), read({}, counted, Reading(layer="softmax"))) == (2.5, None)
 
 
 def test_what_layers_decide_needs_no_run_and_nothing_without_the_network():

@@ -583,7 +583,7 @@ def test_nothing_is_dropped_silently(name):
         changed = conventions.count(name, [larger if other is record else other for other in ALL])
         named = any(text.startswith(f"{record.name} (") and "(bias)" not in text for text in whole["uncounted"])
         assert named != (whole["energy_mJ"] != changed["energy_mJ"]), record.name
-    assert ("binary (bias)" in whole["uncounted"]) == (name in ("events", "papers", "single-attention"))
+    assert ("binary (bias)" in whole["uncounted"]) == (name in ("events", "papers", "single-attention", "ecmt"))
 
 
 def test_energy_presets():

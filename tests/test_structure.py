@@ -16,6 +16,7 @@ from benchmark.measuring import structure as counting
 from benchmark.measuring.counter import Counter
 from benchmark.networks import build as network
 from benchmark.pins.published import read
+from benchmark.pins.readings import Reading
 from benchmark.reports import structure
 from benchmark.runs import structures
 
@@ -79,11 +80,11 @@ def test_shapes_and_a_narrow_copy_say_what_the_network_itself_does():
 
 def test_ecmt_table_3():
     found = counting.attention_block(of_paper_size("eva-g-14", "ImageNet"))
-    printed = {number.method: number.value for number in read("table3_ecmt")}
+    printed = {Reading.of(number).layer: number.value for number in read("table3_ecmt")}
     assert printed.keys() == found.keys()
     outcome = {row: structure.agreement(printed[row], found[row] / 1e6) for row in printed}
-    assert {row for row, how in outcome.items() if how == "no"} == {"Matrix Product q, k"} and outcome["GELU"] == "cut"
-    assert found["Matrix Product q, k"] == found["Matrix Product s, v"] == 16 * 577 * 577 * 88  # printed formula: 16 x 577 x 88 x 88
+    assert {row for row, how in outcome.items() if how == "no"} == {"scores"} and outcome["act"] == "cut"
+    assert found["scores"] == found["mix"] == 16 * 577 * 577 * 88  # printed formula: 16 x 577 x 88 x 88
 
 
 def test_attention_of_spikformer_v2_table_1():
@@ -162,7 +163,7 @@ def test_a_note_belongs_to_a_pin():
 def test_structure_has_these_keys_and_no_others():
     described, data = structures.described("spikformer-4-384", "CIFAR10")
     found = counting.structure({**described, "code": "1234abcd"}, data["classes"], data["shape"])
-    assert set(found) == {"parameters", "layers_macs", "products_macs", "syops_ops", "syops_macs", "ann", "code"}
+    assert set(found) == {"parameters", "layers_macs", "products_macs", "syops_ops", "syops_macs", "ann", "block", "code"}
     assert (found["parameters"], found["ann"], found["code"]) == (9_324_730, False, "1234abcd")
     records = of_paper_size("spikformer-4-384", "CIFAR10")
     assert found["products_macs"] == 4 * 2 * 12 * 64 * 64 * 32 == sum(record.dense for record in records if record.kind == "product")

@@ -20,7 +20,7 @@ SIZES = {
         },
     },
 }  # fmt: skip
-TWIN = {"set": {"depth": 4, "dim": 64, "heads": 4, "hidden": 256, "patch": 4, "resolution": None, "pretrained": None}}
+TWIN = {"set": {"depth": 2, "dim": 64, "heads": 4, "hidden": 256, "patch": 16, "resolution": None, "pretrained": None}}
 NEURON = {}
 LAYOUTS = {"imagenet": {}}
 

@@ -1,6 +1,6 @@
 """What one layer did: written by the counter, kept in metrics.json, read by every convention. Loads no torch."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 KINDS = {  # of values, by everything seen
     "binary": "0 and 1",
@@ -25,6 +25,8 @@ class Record:
     operands: of a product, [elements, nonzero] of each input; head_width: channels per head; scores: elements of Q K^T.
     spikes, neurons: of a neuron layer, outputs that were not 0 and all outputs; `rates` its spikes per step; sends: what its file
     declares (binary, signed, graded); sent: the kind of what it sent.
+    by_step: of a layer of a converted network, nonzero, total, events and values of each step; of a product also `before` (its events),
+    `after` and `two`, accumulates as measuring/accumulates.py reads them.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Record:
     rates: list = field(default_factory=list)
     sends: str = ""
     sent: str = ""
+    by_step: dict = field(default_factory=dict)
 
     def each(self, amount: str) -> float:
         """An amount per inference of one image."""
@@ -72,6 +75,15 @@ class Record:
         """Accumulates per inference: an integer spike as many, any other nonzero input one per output that it reaches."""
         return self.each("events" if self.input_kind in ("unit", "real") else "values")
 
+    def up_to(self, steps: int) -> "Record":
+        """The first steps of a converted network's layer. What is not kept by step is the same at each (of a product's operands: nothing)."""
+        share = steps / self.steps
+        amounts = {name: getattr(self, name) * share for name in AMOUNTS}
+        by_step = {name: series[:steps] for name, series in self.by_step.items()}
+        amounts |= {name: sum(series) for name, series in by_step.items() if name in AMOUNTS}
+        rates = self.rates[:steps]
+        return replace(self, steps=steps, operands=[], rates=rates, by_step=by_step, **{**amounts, "spikes": sum(rates)})
+
     def to_dict(self) -> dict:
         """For metrics.json; `from_dict` gives the same record."""
         return asdict(self)
@@ -82,7 +94,7 @@ class Record:
 
     def line(self) -> dict:
         """For layers.csv: numbers per inference, the firing rate in percent."""
-        line = {key: value for key, value in self.to_dict().items() if key not in ("rates", "operands")}
+        line = {key: value for key, value in self.to_dict().items() if key not in ("rates", "operands", "by_step")}
         line |= {key: self.each(key) for key in AMOUNTS}
         rate = 100 * self.spikes / self.neurons if self.neurons else ""
         steps = {f"firing_rate_t{t + 1}": 100 * value * len(self.rates) / self.neurons for t, value in enumerate(self.rates)}

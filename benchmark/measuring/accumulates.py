@@ -14,17 +14,24 @@ READINGS = {  # (A before or after, B before or after) of each product: `now` is
 }
 
 
-def product_accumulates(a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Reading -> accumulates of each step, int64 [T]; a [T, ..., n, k], b [T, ..., k, m] is what the neurons sent from the first step on."""
-    left, right = nonzero(a, -2), nonzero(b, -1)  # [T, ..., k]
+def product_accumulates(a: torch.Tensor, b: torch.Tensor, before: tuple | None = None) -> dict[str, torch.Tensor]:
+    """Reading -> accumulates of each step, int64 [T]; a [T, ..., n, k], b [T, ..., k, m] is what the neurons sent, from the first step on
+    or after steps whose sums were `before`, (S_A [..., n, k], S_B [..., k, m])."""
+    sums_a, sums_b = before or (None, None)
+    left, right = nonzero(a, -2, sums_a), nonzero(b, -1, sums_b)  # [T, ..., k]
     return {reading: sum((left[one] * right[other]).flatten(1).sum(1) for one, other in pairs) for reading, pairs in READINGS.items()}
 
 
-def nonzero(x, over: int) -> dict[str, torch.Tensor]:
+def nonzero(x, over: int, before: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
     """How many values are not zero along a dimension: of what is sent, and of its sums before and after each step."""
-    counts = {"now": (x != 0).sum(over), "past_and_now": (x.cumsum(0) != 0).sum(over)}
-    counts["past"] = torch.cat([torch.zeros_like(counts["now"][:1]), counts["past_and_now"][:-1]])
-    return counts
+    sums = sums_with(x, before)
+    past = torch.cat([torch.zeros_like(sums[:1]) if before is None else before[None], sums[:-1]])
+    return {name: (each != 0).sum(over) for name, each in (("now", x), ("past", past), ("past_and_now", sums))}
+
+
+def sums_with(x: torch.Tensor, before: torch.Tensor | None = None) -> torch.Tensor:
+    """Sums [T, ...] of what was sent up to each step; those `before` stand in front of the first, so that any windows give the same."""
+    return x.cumsum(0) if before is None else torch.cat([before[None], x]).cumsum(0)[1:]
 
 
 def layer_accumulates(sent: torch.Tensor, outputs: int) -> torch.Tensor:

@@ -13,8 +13,10 @@ from spikingjelly.activation_based.surrogate import SurrogateFunctionBase
 from torch import nn
 
 from benchmark.conventions import Record
+from benchmark.measuring.accumulates import product_accumulates, sums_with
 from benchmark.measuring.products import operation_of, product_around
 from benchmark.measuring.spike_counts import REAL, Range, Remembered
+from benchmark.networks import expectation
 from benchmark.networks.attention import AttentionProduct, Product
 from benchmark.networks.layers import First, Head, InverseAndResidual, Residual, Sum
 from benchmark.neurons._base import Neuron
@@ -24,12 +26,14 @@ CLASSES = (  # the first that fits
     ((nn.Conv1d, nn.Conv2d), "conv"),
     (Neuron, "neuron"),
     (Product, "product"),
+    (expectation.Product, "compensated"),
     ((Residual, InverseAndResidual, Sum), "addition"),
     (Head, "pool"),
     ((nn.modules.batchnorm._NormBase, nn.LayerNorm), "norm"),
     ((nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd), "pool"),
     ((nn.ReLU, nn.GELU, nn.SiLU, nn.Softmax), "activation"),
 )
+AS_REAL = (("total", "nonzero"), ("values", "events"))  # amounts of real values are these others
 
 
 def kind_of(module: nn.Module) -> str | None:
@@ -59,11 +63,13 @@ class Counter:
         self.called: set[Record] = set()  # linear layers, until the attention around them has run
         self.reach: dict = {}
         self.repeats: dict = {}
+        self.clock: expectation.Clock | None = None  # of a converted network: its layers see time inside the batch
+        self.past: dict = {}  # compensated product -> sums of what its inputs were in earlier windows of the run
 
     @contextmanager
     def watching(self, model: nn.Module, steps: int):
         """Count every forward pass of `model`, whose inputs are static images or have `steps` time steps."""
-        handles = []
+        handles, self.clock = [], getattr(model, "clock", None)
         try:
             for name, module in model.named_modules():
                 handles += self.hooks(model, name, module, steps)
@@ -75,7 +81,7 @@ class Counter:
 
     def hooks(self, model, name, module, steps):
         """Of one module; a multiplication that is part of a product counts for the product's record."""
-        if isinstance(module, First):
+        if isinstance(module, (First, expectation.Held)):
             yield module.register_forward_pre_hook(self.repeat)
         if operation_of(module):
             around = product_around(model, name)
@@ -83,7 +89,7 @@ class Counter:
             spiking = around is None or model.get_submodule(around).spiking
             yield self.hook(partial(self.operation, spiking=spiking, alone=around is None), record, module)
         elif kind := kind_of(module):
-            record = self.record(name, "product" if kind == "attention" else kind, steps, type(module).__name__)
+            record = self.record(name, "product" if kind in ("attention", "compensated") else kind, steps, type(module).__name__)
             yield self.hook(getattr(self, kind), record, module)
 
     def record(self, name, kind, steps, layer):
@@ -98,7 +104,9 @@ class Counter:
 
     def repeat(self, first, inputs):
         """A static image goes through its first layers once, on behalf of every time step."""
-        times = first.steps if inputs[0].dim() == 4 else 1
+        held = isinstance(first, expectation.Held)
+        changes = len(inputs[0]) == first.clock.rows if held else inputs[0].dim() > 4
+        times = 1 if changes else first.clock.steps if held else first.steps
         self.repeats.update((id(module), times) for module in first.modules())
 
     def add(self, record, **amounts):
@@ -109,20 +117,35 @@ class Counter:
             else:
                 setattr(record, amount, getattr(record, amount) + value)
 
+    def by_step(self, x, times):
+        """(None, x), or (number of a step, what came in then) for all steps of a converted network but its image, which stays."""
+        if self.clock is None or times > 1:
+            return [(None, x)]
+        return list(enumerate(self.clock.by_step(x), self.clock.before))
+
+    def add_at(self, step, record, **amounts):
+        """Add tensors, to the amounts of one step too."""
+        self.add(record, **amounts)
+        if step is not None:
+            self.pending += [(record, (amount, step), value) for amount, value in amounts.items()]
+
     # ---- one method per kind of record
 
     def conv(self, record, module, inputs, output, times):
         x = inputs[0]
         self.synapse(record, module, x, output, times * output.numel() * module.weight[0].numel(), times)
         if self.with_values:
-            self.arrivals(record, self.sums(x, x.dim() - 2), self.outputs_reached(module, x, output), times)
+            reach = self.outputs_reached(module, x, output)
+            for step, now in self.by_step(x, times):
+                self.arrivals(record, self.sums(now, x.dim() - 2), reach, times, step)
 
     def linear(self, record, module, inputs, output, times):
         x = inputs[0]
         self.called.add(record)
         self.synapse(record, module, x, output, times * output.numel() * module.in_features, times)
         if self.with_values:
-            self.arrivals(record, self.sums(x, 0), module.out_features, times)
+            for step, now in self.by_step(x, times):
+                self.arrivals(record, self.sums(now, 0), module.out_features, times, step)
 
     def synapse(self, record, module, x, output, dense, times):
         self.first = self.first or record
@@ -130,11 +153,12 @@ class Counter:
         record.bias = module.bias is not None
         self.add(record, dense=dense, inputs=times * x.numel(), outputs=times * output.numel())
 
-    def arrivals(self, record, sums, reach, times):
+    def arrivals(self, record, sums, reach, times, step=None):
         """Inputs, and accumulates: inputs times the outputs that each one's position reaches."""
-        self.add(record, nonzero=times * sums.nonzero, total=times * sums.total, input_kind=sums.range)
+        self.add(record, input_kind=sums.range)
         events = times * (sums.positions * reach).sum()
-        self.add(record, events=events, values=events if sums.values is None else times * (sums.values * reach).sum())
+        values = events if sums.values is None else times * (sums.values * reach).sum()
+        self.add_at(step, record, nonzero=times * sums.nonzero, total=times * sums.total, events=events, values=values)
 
     def outputs_reached(self, conv, x, output):
         """How many output values each input position contributes to: int64 [positions], the product of one count per dimension."""
@@ -173,6 +197,21 @@ class Counter:
         if alone:
             self.operands(record, inputs, times)
 
+    def compensated(self, record, module, inputs, output, times):
+        """A product of a converted network, by equation 18; the other readings of its operations beside it."""
+        self.add(record, dense=output.numel() * inputs[0].shape[-1])
+        self.operands(record, inputs, times)
+        if self.with_values:
+            a, b = (self.clock.by_step(x) for x in inputs)
+            before = self.past.pop(module, None) if self.clock.before else None  # an interrupted run may have left some
+            for reading, counts in product_accumulates(a, b, before).items():
+                self.pending.append((record, (reading, self.clock.before), counts))
+                if reading == "before":
+                    for step, count in enumerate(counts, self.clock.before):
+                        self.add_at(step, record, events=count, values=count)
+            if not self.clock.last:
+                self.past[module] = tuple(sums_with(x, y)[-1].clone() for x, y in zip((a, b), before or (None, None), strict=True))
+
     def attention(self, record, module, inputs, output, times):
         """timm's softmax attention on [B, N, C], its products of queries, keys and values as dense multiply-accumulates."""
         x = inputs[0]
@@ -194,7 +233,7 @@ class Counter:
             sums = self.sums(output, max(0, output.dim() - 3))
             per_step = sums.rows.reshape(output.shape[0], -1).sum(1)
             self.add(record, spikes=per_step.sum(), sent=sums.range)
-            self.pending.append((record, "rates", per_step))
+            self.pending.append((record, ("rates", self.clock.before if self.clock else 0), per_step))
 
     def pool(self, record, module, inputs, output, times):
         x = inputs[0]
@@ -233,10 +272,13 @@ class Counter:
                 record.unit = found.least if found.kind == "unit" else 1.0
                 if found.kind == "real":  # of a mixture of batches too
                     record.total, record.values = record.nonzero, record.events
+                    record.by_step.update({to: list(record.by_step[of]) for to, of in AS_REAL if of in record.by_step})
 
     def settle_one(self, record, amount, numbers):
-        if amount == "rates":
-            record.rates = [a + b for a, b in zip(record.rates or [0.0] * len(numbers), numbers, strict=True)]
+        if isinstance(amount, tuple):
+            name, start = amount
+            series = record.rates if name == "rates" else record.by_step.setdefault(name, [])
+            add_from(series, start, numbers)
         elif amount in ("input_kind", "sent"):
             self.ranges[record, amount] |= Range(*numbers)
         elif isinstance(amount, int):
@@ -250,6 +292,13 @@ class Counter:
         self.settle()
         for record in self.records.values():
             record.images += images
+
+
+def add_from(series: list, start: int, numbers: list) -> None:
+    """Add numbers to a list from one place on; it grows with zeros."""
+    series += [0.0] * (start + len(numbers) - len(series))
+    for place, value in enumerate(numbers, start):
+        series[place] += value
 
 
 def reached_along(size, out, stride, padding, dilation, kernel) -> torch.Tensor:

@@ -22,7 +22,8 @@ SIDE, STEPS, IMAGES = 64, 4, 2  # of what the narrow copy sees
 
 def structure(network: dict, classes: int, shape, form: str = "images") -> dict:
     """parameters; multiply-accumulates of one image and one step: layers_macs of convolutions and linear layers, products_macs of
-    attention; syops_ops and syops_macs by the convention `syops`; ann: no neurons; code: the network's, as it was given.
+    attention; syops_ops and syops_macs by the convention `syops`; ann: no neurons; block: see `attention_block`; code: the network's, as
+    it was given.
 
     network: a specification's, with file, size, layout and neuron. shape: of one image or frame, without time.
     """
@@ -40,6 +41,7 @@ def structure(network: dict, classes: int, shape, form: str = "images") -> dict:
         "syops_ops": counted["ops"],
         "syops_macs": counted["macs"],
         "ann": ann,
+        "block": attention_block(records),
         "code": network.get("code", ""),
     }
 
@@ -97,18 +99,20 @@ def watched(model, images, steps: int, values: bool = True) -> list[conventions.
 
 
 def attention_block(records: list) -> dict[str, float]:
-    """Operations of one Transformer block by the rows of ECMT's Table 3, from the records of a timm network's first block."""
+    """Operations of the first block of a timm Transformer by its layers, as ECMT's Table 3 has them; empty for other networks."""
     block = {record.name.partition(".blocks.0.")[2]: record for record in records if ".blocks.0." in record.name}
+    if "attn.softmax" not in block:
+        return {}
     product = block["attn"]
     return {
-        "LayerNorm 1": block["norm1"].inputs,
-        "Linear qkv": block["attn.qkv"].dense,
-        "Matrix Product q, k": product.dense / 2,
-        "Softmax": block["attn.softmax"].inputs,
-        "Matrix Product s, v": product.dense / 2,
-        "Linear out": block["attn.proj"].dense,
-        "LayerNorm 2": block["norm2"].inputs,
-        "MLP Linear 1": block["mlp.fc1"].dense,
-        "GELU": block["mlp.act"].inputs,
-        "MLP Linear 2": block["mlp.fc2"].dense,
+        "norm1": block["norm1"].inputs,
+        "qkv": block["attn.qkv"].dense,
+        "scores": product.dense / 2,
+        "softmax": block["attn.softmax"].inputs,
+        "mix": product.dense / 2,
+        "proj": block["attn.proj"].dense,
+        "norm2": block["norm2"].inputs,
+        "fc1": block["mlp.fc1"].dense,
+        "act": block["mlp.act"].inputs,
+        "fc2": block["mlp.fc2"].dense,
     }

@@ -11,12 +11,18 @@ def records(run: dict) -> list[Record]:
 
 def counted(run: dict, reading, convention: str, amount: str) -> float | None:
     """An amount of one inference by a convention; None for a reading of other steps than those that were counted."""
-    return conventions.count(convention, records(run))[amount] if whole(run, reading) else None
+    found = read(run, reading)
+    return None if found is None else conventions.count(convention, found)[amount]
 
 
-def whole(run: dict, reading) -> bool:
-    """True for a reading of all the steps that ran: records are of no part of them."""
-    return reading.steps in (None, run["spec"]["time_steps"]) and not reading.alone
+def read(run: dict, reading) -> list[Record] | None:
+    """The layers up to the step that is read; None for a part of the steps of a run whose layers have no amounts of each."""
+    found, asked, ran = records(run), steps(run, reading), run["spec"]["time_steps"]
+    if reading.alone or asked > ran:
+        return None
+    if asked == ran:
+        return found
+    return [record.up_to(asked) for record in found] if any(record.by_step for record in found) else None
 
 
 def steps(run: dict, reading) -> int:

@@ -13,6 +13,11 @@ def top1(run, structure, reading, first):
     return None if value is None else [value]
 
 
+def best(run, structure, reading, first):
+    """The best epoch's; of a run that trains nothing, the only accuracy there is, where the row reads it."""
+    return [run["accuracy_best"]] if run["epochs"] else top1(run, structure, reading, first)
+
+
 def over_first(run, structure, reading, first):
     """This row's and, of the same seed, the first row's accuracy: [row, first row]."""
     base, value = (first or {}).get(run["seed"]), reading.read(run)
@@ -53,7 +58,7 @@ METRICS = (
         "accuracy_best",
         "top-1 test accuracy of the best epoch, %, mean over seeds",
         "%",
-        shares=lambda run, *_: [run["accuracy_best"]],
+        shares=best,
         good=1,
         floor=FLOOR,
         pinned=(),

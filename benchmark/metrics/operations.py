@@ -1,7 +1,7 @@
 """Operations of one inference over all time steps."""
 
 from benchmark.conventions import _energy
-from benchmark.metrics._layers import counted, records, steps, whole
+from benchmark.metrics._layers import counted, read, steps
 from benchmark.metrics._metric import Metric
 
 TRAINED = 0.10  # share: counted on trained networks, whose firing rates differ from run to run
@@ -10,11 +10,11 @@ TRAINED = 0.10  # share: counted on trained networks, whose firing rates differ 
 def by(convention: str, amount: str, unit: float):
     """Reader of an amount by a convention."""
 
-    def read(run, structure, reading, first):
+    def reader(run, structure, reading, first):
         value = counted(run, reading, convention, amount)
         return None if value is None else value / unit
 
-    return read
+    return reader
 
 
 def dense(run, structure, reading, first):
@@ -23,14 +23,26 @@ def dense(run, structure, reading, first):
     return None if structure["ann"] and steps(run, reading) > 1 else steps(run, reading) * each / 1e9
 
 
+def run_macs(run, structure, reading, first):
+    """Dense multiply-accumulates of the network that ran."""
+    found = read(run, reading)
+    return None if found is None else _energy.dense(found) / 1e9
+
+
+def of_layer(run, structure, reading, first):
+    """Of the paper-size network's first block; None for a layer that it does not have."""
+    found = structure.get("block", {}).get(reading.layer)
+    return None if found is None else found / 1e6
+
+
 def dense_syops(amount: str, unit: float):
     """Reader of what syops-counter counts of the paper-size model, from its layers alone."""
 
-    def read(run, structure, reading, first):
+    def reader(run, structure, reading, first):
         several = steps(run, reading)
         return None if structure["ann"] and several > 1 else several * structure[amount] / unit
 
-    return read
+    return reader
 
 
 METRICS = (
@@ -70,7 +82,13 @@ METRICS = (
         relative=TRAINED,
         conventions={"syops": {"reader": by("syops", "acs", 1e6)}},
     ),
-    Metric("complexity_M", "operations by the paper's formula, 1e6", "M", of="structure"),
+    Metric(
+        "complexity_M",
+        "operations of one layer of a Transformer's block; printed: by the paper's formula, 1e6",
+        "M",
+        of="structure",
+        reader=of_layer,
+    ),
     Metric(
         "macs_G",
         "dense multiply-accumulates of the paper-size model, one inference, all time steps, attention products included, 1e9",
@@ -85,7 +103,7 @@ METRICS = (
         "run_macs_G",
         "the same of the network that ran (perhaps a twin), 1e9",
         "G",
-        reader=lambda run, structure, reading, first: _energy.dense(records(run)) / 1e9 if whole(run, reading) else None,
+        reader=run_macs,
         pinned=(),
         column="run_macs_G",
         place=4,

@@ -26,14 +26,16 @@ def build(network: dict, classes: int, shape: list, steps: int) -> nn.Module:
 
 
 def network(spec: dict) -> nn.Module:
-    """The network that a specification trains, on the data it trains on."""
-    return build(spec["network"], spec["data"]["classes"], spec["data"]["shape"], spec["time_steps"])
+    """The network that a specification trains, on the data it trains on; its `steps` are the cell's, also of one that will be converted."""
+    module = build(spec["network"], spec["data"]["classes"], spec["data"]["shape"], spec["time_steps"])
+    module.steps = spec["time_steps"]
+    return module
 
 
 def finished(run: Path, device: torch.device) -> tuple[nn.Module, dict]:
     """The network of a finished run with its weights, for evaluation only, and what the run's metrics.json says.
 
-    UserError: not there, damaged, weights that are not the run's.
+    UserError: not there, damaged, weights that are not the run's; a converted network, which its specification alone does not build.
     """
     try:
         metrics = read_sealed(run / "metrics.json")
@@ -45,6 +47,10 @@ def finished(run: Path, device: torch.device) -> tuple[nn.Module, dict]:
     if found != metrics["weights"]:
         path = run / "weights.pt"
         raise UserError(f"{path} is not what its run wrote: its checksum is {found}, metrics.json has {metrics['weights']}; run it again")
+    if "ann" in metrics["spec"]["above"]:
+        raise UserError(
+            f"{run} is a conversion by {metrics['spec']['method']['name']}: it was measured, and cannot be loaded for another run"
+        )
     return load_weights(network(metrics["spec"]), run / "weights.pt", device), metrics
 
 

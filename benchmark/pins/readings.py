@@ -19,6 +19,7 @@ OPTIONS = {
     "at_epoch": "the epoch whose accuracy is printed, counted from 1, or `best`",
     "at_step": "the time step whose logits alone answer, counted from 1",
     "up_to_step": "the time step up to which logits are averaged, counted from 1",
+    "layer": "the layer of a Transformer's block whose operations are printed, of the network alone",
 }
 NOT_STATED = "not stated"
 REPORTS = {  # what paper.yaml says under `reports` of the accuracies that a paper prints, and under `official` of the code behind them
@@ -32,12 +33,13 @@ STEPS = re.compile(r"(\d+)(?:\((\d+)\)|/(\d+))?")
 @dataclass(frozen=True)
 class Reading:
     """epoch: None for the last, `best`, or counted from 1. steps: the mean of the first so many, None for all that ran.
-    alone: only the last of `steps`. beside: what stands in brackets or behind the slash of the printed steps."""
+    layer: of the network, no place on a run. alone: only the last of `steps`. beside: what stands in brackets or behind the slash of the printed steps."""
 
     epoch: int | str | None = None
     steps: int | None = None
     alone: bool = False
     beside: int | None = None
+    layer: str | None = None
 
     @classmethod
     def of(cls, number: Number, any_time: bool = False) -> "Reading":
@@ -49,7 +51,7 @@ class Reading:
         if len(chosen) > 1 or ("at_epoch" in chosen and steps is not None):
             raise UserError(f"{number.name}, row {number.row}: a run keeps no accuracy of one epoch and of single steps: {number.options}")
         best = steps is None and reported(number.paper, "accuracy")[0] == "best"
-        return cls(found.get("at_epoch", "best" if best else None), steps, "at_step" in chosen, beside)
+        return cls(found.get("at_epoch", "best" if best else None), steps, "at_step" in chosen, beside, found.get("layer"))
 
     def read(self, metrics: dict) -> float | None:
         """The accuracy of a run there, %; None if the run is shorter."""
@@ -90,7 +92,7 @@ def options(number: Number) -> dict[str, str]:
 
 def place(number: Number, key: str, text: str) -> int | str:
     """The value of such an option. UserError for one that is no epoch or step."""
-    if key == "at_epoch" and text == "best":
+    if (key == "at_epoch" and text == "best") or key == "layer":
         return text
     if not re.fullmatch(r"[1-9]\d*", text):
         raise UserError(f"{number.name}, row {number.row}: option {key} ({OPTIONS[key]}) cannot be '{text}'")

@@ -20,7 +20,7 @@ from torch import nn
 from benchmark.networks.conversion import Converted
 from benchmark.networks.explicit import copy_of, explicit
 from benchmark.networks.places import kind_of
-from methods._ecmt import ECMT
+from methods.ecmt import ECMT
 
 
 class Loop(nn.Module):

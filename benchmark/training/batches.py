@@ -16,6 +16,8 @@ from benchmark.shared.errors import UserError
 from benchmark.training.forms import FORMS
 from benchmark.training.forms._base import Form, seed_everything
 
+AT_ONCE = 64  # images of a run without training; its results do not depend on it
+
 
 def load(entry: dict, root: Path) -> Data:
     """The data set of a specification's `data`; `root` holds the real ones. UserError: not there, or damaged."""
@@ -33,7 +35,7 @@ class Batches:
     def __init__(self, data: Data, recipe: dict, entry: dict, steps: int, device: torch.device, seed: int, threads=1, published=None):
         self.recipe, self.classes, self.device, self.seed = recipe, entry["classes"], device, seed
         self.form: Form = FORMS[entry["form"]](data, recipe, entry, steps, device, seed, threads, published or {})
-        self.size = min(recipe["batch_size"], self.form.count)
+        self.size = min(recipe.get("batch_size", AT_ONCE), self.form.count)
         self.steps = self.form.count // self.size
         self._load_mixing()
 

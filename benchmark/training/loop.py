@@ -35,11 +35,12 @@ class Training:
         self.parts = method.parts(student, teacher).to(self.device)
         self.networks = Tapped(student, method.sees), teacher and Teacher(teacher, method.sees, batches)
         self.trained = Trained({"student": self.student, "parts": self.parts})
-        self.optimizer = optimiser(self.recipe, self.trained)
-        self.schedule = schedule(self.recipe, self.optimizer)
         self.precision = Precision(self.recipe["precision"], self.device)
         self.test_precision = Precision(self.recipe.get("test_precision", "fp32"), self.device)
-        self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe["epochs"] else 0
+        self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe.get("epochs") else 0
+        if self.epochs:  # else the recipe may name none
+            self.optimizer = optimiser(self.recipe, self.trained)
+            self.schedule = schedule(self.recipe, self.optimizer)
         self.epoch = self.step = 0
         self.curve: list[dict] = []
         self.seconds = self.stepping = 0.0  # of everything, and of training steps alone
