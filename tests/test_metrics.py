@@ -14,7 +14,13 @@ from benchmark.shared.errors import UserError
 from tests.made import LAYERS, STRUCTURE
 
 RUN = {
-    "spec": {"time_steps": 2, "recipe": {"batch_size": 128, "epochs": 150}, "method": {"name": "mae", "params": {}}},
+    "spec": {
+        "time_steps": 2,
+        "recipe": {"batch_size": 128, "epochs": 150},
+        "method": {"name": "mae", "params": {}},
+        "network": {"neuron": {}},
+        "above": {},
+    },
     "before": {
         "encoder": {"spec": {"recipe": {"epochs": 200}, "method": {"name": "mae-pretrain", "params": {"mask": 75}}}, "seconds": 3600.0},
         "teacher": {"spec": {"recipe": {"epochs": 1}, "method": {"name": "direct", "params": {}}}, "seconds": 1e6},
@@ -149,6 +155,12 @@ def test_hours_of_training_go_through_what_a_run_goes_on_from():
     assert hours.read(steps, None, Reading()) == pytest.approx(2 + 1 + 0.5)
     unknown = {**RUN, "before": {"encoder": {"spec": RUN["spec"]}}}  # its run is not there
     assert hours.read(unknown, None, Reading()) is None
+
+
+def test_a_spiking_networks_accuracy_is_not_an_artificial_ones():
+    metric = metrics.metric("accuracy_ann")
+    for changed in ({"network": {"neuron": {"name": "lif"}}}, {"above": {"ann": "direct-vit"}}):
+        assert metric.read({**RUN, "spec": {**RUN["spec"], **changed}}, None, Reading()) is None
 
 
 def test_a_gain_is_over_the_first_row_read_alike():

@@ -13,6 +13,12 @@ def top1(run, structure, reading, first):
     return None if value is None else [value]
 
 
+def artificial(run, structure, reading, first):
+    """The accuracy of a network that has no neurons and is no conversion; None for others."""
+    spiking = run["spec"]["network"]["neuron"] or "ann" in run["spec"]["above"]
+    return None if spiking else top1(run, structure, reading, first)
+
+
 def best(run, structure, reading, first):
     """The best epoch's; of a run that trains nothing, the only accuracy there is, where the row reads it."""
     return [run["accuracy_best"]] if run["epochs"] else top1(run, structure, reading, first)
@@ -68,7 +74,7 @@ METRICS = (
         "accuracy_ann",
         "top-1 test accuracy of the ANN that a spiking network starts from, %",
         "%",
-        shares=top1,
+        shares=artificial,
         good=1,
         floor=FLOOR,
     ),
