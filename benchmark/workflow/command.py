@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     table_ = command("table", table, "write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
+    reference_ = command("reference", reference, "write a table of our networks on real recordings from its finished runs")
+    reference_.add_argument("table")
+    reference_.add_argument("--directory", type=Path, default=Path(), help="working directory of its runs")
     for one in (status_, table_, claims_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
@@ -151,6 +154,12 @@ def claims(arguments) -> None:
     whole = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if whole else "claims.partial"
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
+
+
+def reference(arguments) -> None:
+    from benchmark.reports import reference as referring
+
+    print(referring.write(arguments.table, arguments.directory))
 
 
 def same_result(arguments) -> None:
