@@ -1196,7 +1196,9 @@ def test_pictures_are_drawn_of_stand_ins_and_of_recordings(tmp_path, capsys, mon
     assert drawn("N-MNIST", "data", "b.png", "--lines", "3") == 0
     assert Image.open(tmp_path / "b.png").size[1] == 3 * (34 * 3 + 14) + 2
     assert drawn("N-MNIST", "nowhere", "c.png") == drawn("N-MIST", "data", "c.png") == 2
+    assert drawn("N-MNIST", "data", "nowhere/c.png", "--lines", "1") == drawn("N-MNIST", "data", "c.text", "--lines", "1") == 2
     said = capsys.readouterr().err
+    assert "nowhere/c.png cannot be written" in said and "c.text cannot be written" in said
     assert "nowhere holds no recordings" in said and "did you mean N-MNIST" in said and not (tmp_path / "c.png").exists()
 
 

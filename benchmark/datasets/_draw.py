@@ -61,11 +61,15 @@ def _modules() -> list:
 
 
 def draw(name: str, root: Path, out: Path, steps: int = 10, lines: int = 11, policy: str = "") -> None:
-    """Write the picture. UserError: unknown, nothing there, or a damaged recording."""
+    """Write the picture. UserError: unknown, nothing there, a damaged recording, or a file that cannot be written."""
     found, names, entry = recordings(name, root, lines)
     frames = [cut(events, entry["shape"], steps, entry["frames"], line) for events, line in zip(found, names, strict=True)]
     if policy:
         torch.manual_seed(0)
         frames = list(_event_augment.augment(torch.from_numpy(np.stack(frames)), policy).numpy())
     lasting = [f"{len(events)} events, {(events['t'][-1] - events['t'][0]) / 1000:.0f} ms" for events in found]
-    sheet(frames, [f"{line}   {events}" for line, events in zip(names, lasting, strict=True)]).save(out)
+    picture = sheet(frames, [f"{line}   {events}" for line, events in zip(names, lasting, strict=True)])
+    try:
+        picture.save(out)
+    except (OSError, ValueError) as error:  # ValueError: an extension that is no picture's
+        raise UserError(f"{out} cannot be written: {error}") from None
