@@ -128,11 +128,14 @@ def told(found: list[dict]) -> str:
     for (_, network), (mean, apart, count) in of.items():
         low, high = comparison.wilson(mean, test)
         lines.append(
-            f"- {network}: {mean:.1f} %, its {count} seeds {apart:.1f} points apart. All are tested on the same {test} recordings, so more"
-            f" seeds narrow nothing: on all recordings it may have {low:.1f} to {high:.1f} %."
+            f"- {network}: {mean:.1f} %, its {count} seeds {apart:.1f} points apart. Tested on other {test} recordings it may have"
+            f" {low:.1f} to {high:.1f} %; more seeds do not narrow that, and how seeds spread comes on top."
         )
     for (one, (a, *_)), (other, (b, *_)) in combinations(of.items(), 2):
         low, high = comparison.interval([a - b], (a, b), test)
         says = "they differ" if low > 0 or high < 0 else "which one is better cannot be told"
         lines.append(f"- {one[1]} less {other[1]}: {a - b:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}: {says}.")
+    lines.append(
+        "\nDifferences are taken as of two draws of recordings: which ones a network gets right is not kept, so they cannot be paired."
+    )
     return "\n".join(lines)
