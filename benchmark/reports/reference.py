@@ -128,7 +128,7 @@ def told(found: list[dict]) -> str:
     for (_, network), (mean, apart, count) in of.items():
         low, high = comparison.wilson(mean, test)
         lines.append(
-            f"- {network}: {mean:.1f} %, its {count} seeds {apart:.1f} points apart. Tested on other {test} recordings it may have"
+            f"- {network}: {mean:.1f} %, its {count} seeds {apart:.1f} points apart. By the {test} test recordings its accuracy on all may be"
             f" {low:.1f} to {high:.1f} %; more seeds do not narrow that, and how seeds spread comes on top."
         )
     for (one, (a, *_)), (other, (b, *_)) in combinations(of.items(), 2):
