@@ -12,7 +12,8 @@ from PIL import Image
 from timm.data import auto_augment, create_transform
 
 from benchmark import datasets
-from benchmark.datasets import imagenet
+from benchmark.datasets import _event_augment, imagenet
+from benchmark.pins import recipes
 from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.batches import Batches, load
@@ -158,15 +159,6 @@ def test_crop_shifts_by_at_most_the_padding_and_moves_zeros_in():
         found |= {place for place, window in windows.items() if torch.equal(image, window)}
     assert len(found) > 75  # of 81 places, in 500 draws
     assert augment.crop(batch, 0) is batch
-
-
-def test_roll_moves_by_at_most_so_many_pixels_and_loses_none():
-    torch.manual_seed(0)
-    batch = images(2)[:1].expand(300, -1, -1, -1)
-    places = {(y, x): batch[0].roll((y, x), (1, 2)) for y in range(-2, 3) for x in range(-2, 3)}
-    found = {place for image in augment.roll(batch, 2) for place, moved in places.items() if torch.equal(image, moved)}
-    assert found == places.keys() and augment.roll(batch, 0) is batch
-    assert all(any(torch.equal(image, moved) for moved in places.values()) for image in augment.roll(batch, 2)[:50])
 
 
 def test_flip_mirrors_left_and_right_with_its_probability():
@@ -365,7 +357,11 @@ def test_frames_may_be_floats():
     assert torch.equal(next(events(halves).train(0))[0], frames_of(halves)[:, chosen])
 
 
-@pytest.mark.parametrize("changed", [{"flip": 1.0}, {"flip": 0.5}, {"shift": 3}, {"crop": 2}, {"mixup": 1.0}, {"cutmix": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "changed",
+    [{"flip": 1.0}, {"flip": 0.5}, {"event_augment": "nda"}, {"event_augment": "spikformer"}, {"crop": 2}, {"mixup": 1.0}, {"cutmix": 1.0}],
+    ids=str,
+)
 def test_augmentation_of_events_is_the_same_at_every_step_and_polarity(changed):
     """Clips that do not move, all of one polarity, stay so."""
     still = CLIPS.train.images[:, :1, :1].expand(-1, 4, 2, -1, -1).contiguous()
@@ -376,6 +372,21 @@ def test_augmentation_of_events_is_the_same_at_every_step_and_polarity(changed):
     assert (shown == shown[:1, :, :1]).all() and not torch.equal(shown, frames_of(data)[:, chosen])
     if changed == {"flip": 1.0}:
         assert torch.equal(shown, frames_of(data)[:, chosen].flip(4))
+
+
+@pytest.mark.parametrize("policy", recipes.EVENT_POLICIES)
+def test_events_are_flipped_and_then_changed_by_the_policy(policy):
+    """As its own function changes them, drawn from the seed of the step."""
+    source = events(event_augment=policy, flip=1.0)
+    shown, _, chosen = next(source.train(0))
+    seed_everything(source.seed, 0, 0)
+    torch.rand(16)  # who is flipped
+    expected = _event_augment.augment(CLIPS.train.images[chosen].flip(4), policy)
+    assert torch.equal(shown, expected.transpose(0, 1).float())
+
+
+def test_the_policies_of_events_are_those_that_recipes_may_name():
+    assert tuple(_event_augment.POLICIES) == recipes.EVENT_POLICIES
 
 
 def test_another_number_of_steps_than_the_frames_have_is_refused():

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
+from spikingjelly.activation_based.layer import Dropout, SeqToANNContainer
+from spikingjelly.activation_based.model import parametric_lif_net as spikingjelly_plif
 from spikingjelly.activation_based.model import sew_resnet as spikingjelly_sew
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -404,3 +406,77 @@ def test_sew_resnet_equals_spikingjelly(size):
     for mine, yours in zip(synapses(ours, x), synapses(theirs, repeated), strict=True):
         mine.load_state_dict(yours.state_dict())
     torch.testing.assert_close(run_alive(ours.train(), x), run(theirs.train(), repeated), rtol=0, atol=1e-5)
+
+
+class OfficialDvs(nn.Module):
+    """7B-Net and its wide form from spikingjelly's layers, one block a line of the official list; time first."""
+
+    def __init__(self, widths, classes):
+        super().__init__()
+        before, layers = 2, []
+
+        def unit(channels_in, channels_out, kernel):
+            convolution = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=False)
+            fire = neuron.ParametricLIFNode(init_tau=2.0, detach_reset=True, surrogate_function=surrogate.ATan(), step_mode="m")
+            return nn.Sequential(SeqToANNContainer(convolution, nn.BatchNorm2d(channels_out)), fire)
+
+        for width in widths:
+            layers.append(nn.ModuleDict({"up": unit(before, width, 1) if before != width else nn.Identity()}))
+            layers[-1]["conv"] = nn.Sequential(unit(width, width, 3), unit(width, width, 3))
+            before = width
+        self.layers, self.pool = nn.ModuleList(layers), SeqToANNContainer(nn.MaxPool2d(2, 2))
+        self.out = nn.Linear(widths[-1], classes)
+
+    def forward(self, x):
+        for one in self.layers:
+            x = one["up"](x)
+            x = self.pool(one["conv"](x) + x)
+        return self.out(x.flatten(2))
+
+
+@pytest.mark.parametrize(("size", "widths"), [("7b", [32] * 7), ("wide-7b", [64] * 4 + [128] * 3)])
+def test_sew_resnet_for_events_equals_the_official_layer_list(size, widths):
+    """On the whole sensor, time constants and normalisation of their own in each layer."""
+    torch.manual_seed(3)
+    theirs, name = OfficialDvs(widths, CLASSES), f"sew-resnet-dvs-{size}"
+    for module in theirs.modules():
+        if isinstance(module, neuron.ParametricLIFNode):
+            nn.init.normal_(module.w, 0.0, 0.5)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2.0)
+            nn.init.uniform_(module.bias, 0.0, 0.5)
+    ours = build(name, "dvs", catalogue.backbone(name).size, image=PAPER["dvs"])
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, neuron.ParametricLIFNode)
+    mine, yours = ([module for module in model.modules() if isinstance(module, kinds)] for model in (ours, theirs))
+    for one, other in zip(mine, yours, strict=True):
+        one.load_state_dict(other.state_dict())
+    x = torch.randint(0, 4, (STEPS, 2, *PAPER["dvs"]), generator=torch.Generator().manual_seed(1)).float()
+    torch.testing.assert_close(run_alive(ours.train(), x), run(theirs.train(), x), rtol=0, atol=1e-5)
+
+
+def test_plif_net_5_equals_spikingjellys():
+    """DVSGestureNet, time constants and normalisation of their own in each layer; dropout off, as a mask is drawn anew."""
+    torch.manual_seed(3)
+    theirs = spikingjelly_plif.DVSGestureNet(
+        spiking_neuron=neuron.ParametricLIFNode, init_tau=2.0, detach_reset=True, surrogate_function=surrogate.ATan()
+    )
+    functional.set_step_mode(theirs, "m")
+    ours = build("plif-net-5", "dvs", catalogue.backbone("plif-net-5").size, 11, PAPER["dvs"])
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, neuron.ParametricLIFNode)
+    mine, yours = ([module for module in model.modules() if isinstance(module, kinds)] for model in (ours, theirs))
+    for one, other in zip(mine, yours, strict=True):
+        if isinstance(other, neuron.ParametricLIFNode):
+            nn.init.normal_(other.w, 0.0, 0.5)
+        elif isinstance(other, nn.BatchNorm2d):
+            nn.init.uniform_(other.weight, 0.5, 2.0)
+            nn.init.uniform_(other.bias, 0.0, 0.5)
+        elif isinstance(other, nn.Linear):
+            other.weight.data = 30 * other.weight.data  # so that its neurons fire
+            other.bias = None  # the official code has none
+        one.load_state_dict(other.state_dict())
+    for model in (ours, theirs):
+        for module in model.modules():
+            if isinstance(module, Dropout):
+                module.p = 0.0
+    x = torch.randint(0, 4, (STEPS, 2, *PAPER["dvs"]), generator=torch.Generator().manual_seed(1)).float()
+    torch.testing.assert_close(run_alive(ours.train(), x), run(theirs.train(), x), rtol=0, atol=1e-6)

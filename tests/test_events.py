@@ -41,6 +41,7 @@ from benchmark.datasets._events import EVENT
 from benchmark.datasets._recordings import File, read
 from benchmark.shared.errors import UserError
 from benchmark.training import forms
+from benchmark.workflow import command
 
 SHAPE = [2, 128, 128]
 REAL = pytest.mark.skipif("SPIKELEDGER_DATA" not in os.environ, reason="needs real recordings: set SPIKELEDGER_DATA to their folder")
@@ -886,6 +887,20 @@ def test_clean_empties_the_cache_and_spares_what_is_being_made(recorded):
     assert _frame_cache.clean(folder) == 0 and _frame_cache.clean(folder / "nowhere") == 0
 
 
+def test_the_command_says_what_is_kept_and_cleans_it(recorded, capsys):
+    def told(*words):
+        assert command.main(["cache", "--data-root", str(recorded.folder), *words]) == 0
+        return capsys.readouterr().out
+
+    folder, size = recorded.folder / ".frames", 6 * 2 * 128 * 128
+    assert told() == f"{folder}: 0 packs of frames, 0.000 GB of 100\n"
+    recorded().frames(4), recorded().frames(16)
+    held = _frame_cache.held(folder)
+    assert told() == f"{folder}: 2 packs of frames, {sum(held.values()) / 1e9:.3f} GB of 100\n"
+    assert 20 * size < sum(held.values()) < 21 * size
+    assert told("--clean").endswith(f"{sum(held.values()) / 1e9:.3f} GB are free again\n") and _frame_cache.held(folder) == {}
+
+
 def test_a_folder_that_cannot_be_written_is_named(recorded, monkeypatch):
     (recorded.folder / "file").write_text("")
     monkeypatch.setenv("SPIKELEDGER_FRAMES", str(recorded.folder / "file" / "frames"))
@@ -1171,14 +1186,19 @@ def test_a_sheet_shows_on_red_and_off_blue():
 
 def test_pictures_are_drawn_of_stand_ins_and_of_recordings(tmp_path, capsys, monkeypatch):
     few(monkeypatch, event_digits, train=22, test=11)
-    assert _draw.main(["motion-digits", "-", str(tmp_path / "a.png"), "--steps", "4", "--augment", "nda"]) == 0
+    assert command.main(["draw", "motion-digits", "--out", str(tmp_path / "a.png"), "--steps", "4", "--augment", "nda"]) == 0
     assert Image.open(tmp_path / "a.png").size == (4 * 98 + 2, 11 * 110 + 2)
     n_mnist_files(tmp_path / "data")
-    assert _draw.main(["N-MNIST", str(tmp_path / "data"), str(tmp_path / "b.png"), "--lines", "3"]) == 0
+
+    def drawn(name, root, out, *more):
+        return command.main(["draw", name, "--data-root", str(tmp_path / root), "--out", str(tmp_path / out), *more])
+
+    assert drawn("N-MNIST", "data", "b.png", "--lines", "3") == 0
     assert Image.open(tmp_path / "b.png").size[1] == 3 * (34 * 3 + 14) + 2
-    assert _draw.main(["N-MNIST", str(tmp_path / "nowhere"), str(tmp_path / "c.png")]) == 2
-    assert _draw.main(["N-MIST", "-", str(tmp_path / "c.png")]) == 2
+    assert drawn("N-MNIST", "nowhere", "c.png") == drawn("N-MIST", "data", "c.png") == 2
+    assert drawn("N-MNIST", "data", "nowhere/c.png", "--lines", "1") == drawn("N-MNIST", "data", "c.text", "--lines", "1") == 2
     said = capsys.readouterr().err
+    assert "nowhere/c.png cannot be written" in said and "c.text cannot be written" in said
     assert "nowhere holds no recordings" in said and "did you mean N-MNIST" in said and not (tmp_path / "c.png").exists()
 
 

@@ -42,5 +42,7 @@ def test_a_run_on_the_gpu(tmp_path, precision):
 
 
 def test_a_run_on_events_on_the_gpu(tmp_path):
-    spec = specification(data=data("moving-bars"), network=network("spikformer-dvs"), time_steps=4, recipe={"batch_size": 8, "shift": 2})
+    spec = specification(
+        data=data("moving-bars"), network=network("spikformer-dvs"), time_steps=4, recipe={"batch_size": 8, "event_augment": "nda"}
+    )
     assert run(spec, tmp_path, on="cuda")["images"] == {"train": 64, "test": 32}

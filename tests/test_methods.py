@@ -22,6 +22,7 @@ from benchmark.shared.errors import UserError
 from benchmark.training.outputs import Tapped
 from methods.direct import Direct
 from methods.ldd import LDD, Pooled, TemporalLayer
+from methods.plif import PLIF
 
 STEPS, BATCH, CLASSES = 3, 5, 4
 STUDENT = SimpleNamespace(widths=[6, 6, 8, 8], steps=STEPS)
@@ -334,6 +335,12 @@ def test_tables_are_offered_every_file_but_those_with_an_underscore():
 
 
 # ---- direct
+
+
+def test_plif_is_the_squared_error_of_the_mean_votes():
+    votes, target = torch.tensor([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 0.2], [0.5, 0.1]]]), torch.eye(2)
+    loss = PLIF().loss(Outputs(votes), None, target, None)
+    assert loss["task"].item() == pytest.approx((0.5**2 + 0.1**2 + 0.5**2 + 0.7**2) / 4)
 
 
 def test_direct_is_the_cross_entropy_of_the_mean_logits():

@@ -101,6 +101,15 @@ def test_spikingformer_first_layer_and_classifier():
     assert [record.name for record in layers if seen[record.name] != "binary"] == [layers[0].name, layers[-1].name]
 
 
+@pytest.mark.parametrize("name", ["sew-resnet-dvs-7b", "sew-resnet-dvs-wide-7b", "plif-net-4", "plif-net-5"])
+def test_networks_that_pool_a_whole_sensor_away_are_counted(name):
+    """Their narrow copy sees as many pixels. By hand, 7B-Net: the 1x1 on 128 x 128, then seven times two 3x3 at half the side each."""
+    found = counted(name, "DVS128")
+    assert found["layers_macs"] > 1e8 and found["products_macs"] == 0
+    if name == "sew-resnet-dvs-7b":
+        assert found["layers_macs"] == 64 * 128**2 + sum(2 * 9 * 32**2 * (128 >> index) ** 2 for index in range(7)) + 32 * 11
+
+
 @pytest.mark.parametrize(
     ("backbone", "others"),
     [("spikformer-4-384", True), ("sew-resnet-18", True), ("spike-driven-transformer-4-384", False), ("spikformer-v2-8-512-iand", False)],

@@ -29,6 +29,7 @@ SIZES = {
     "8-512": {"depth": 8, "dim": 512, "heads": 8},
     "10-512": {"depth": 10, "dim": 512, "heads": 8},
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
+    "2-64": {"depth": 2, "dim": 64, "heads": 4},  # ours, for N-MNIST's reference table
 }
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}, "set": {"scale": 1.0}}  # of attention: so few spikes meet that one has to be enough
 NEURON = {

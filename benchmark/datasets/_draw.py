@@ -1,14 +1,6 @@
-"""Frames of events as a picture to look at: a line for each recording, a frame for each time step, on red, off blue.
+"""Frames of events as a picture to look at: a line for each recording, a frame for each time step, on red, off blue."""
 
-    python -m benchmark.datasets._draw NAME ROOT OUT.png [--steps 10] [--lines 11] [--augment POLICY]
-
-NAME is a data set; ROOT holds its recordings, whole or only some of them: the first one of each folder is drawn. Stand-ins need no ROOT
-(write `-`): the first recording of each class is drawn.
-"""
-
-import argparse
 import importlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,17 +34,20 @@ def sheet(frames: Sequence[np.ndarray], names: Sequence[str]) -> Image.Image:
     return whole
 
 
-def recordings(name: str, root: str, lines: int) -> tuple[list[np.ndarray], list[str], dict]:
-    """Events of the recordings to draw, their names, and the data set's entry. UserError: unknown, or nothing there."""
+def recordings(name: str, root: Path, lines: int) -> tuple[list[np.ndarray], list[str], dict]:
+    """Events of the recordings to draw, their names, and the data set's entry. UserError: unknown, or nothing there.
+
+    Of a stand-in the first recording of each class, of files below `root` the first of each folder.
+    """
     modules = {name: module for module in _modules() for name, entry in module.DATASETS.items() if entry.get("form") == "events"}
     if name not in modules:
         raise unknown("data set of events", name, modules)
     entry = modules[name].DATASETS[name]
     if entry["stand_in"]:
-        split = modules[name].load(name, Path(root)).train
+        split = modules[name].load(name, root).train
         first = [split.labels.tolist().index(label) for label in range(min(lines, entry["classes"]))]
         return [split.sources[index].events(entry["shape"]) for index in first], [f"class {label}" for label in range(len(first))], entry
-    paths = sorted(path for path in Path(root).rglob("*") if path.suffix in READERS)
+    paths = sorted(path for path in root.rglob("*") if path.suffix in READERS)
     folders = {path.parent: path for path in reversed(paths)}
     chosen = sorted(folders.values() if len(folders) > 1 else paths)[:lines]
     if not chosen:
@@ -65,33 +60,16 @@ def _modules() -> list:
     return [importlib.import_module(f"{__package__}.{path.stem}") for path in sorted(Path(__file__).parent.glob("[!_]*.py"))]
 
 
-def draw(name: str, root: str, out: Path, steps: int = 10, lines: int = 11, policy: str = "") -> None:
-    """Write the picture. UserError: unknown, nothing there, or a damaged recording."""
+def draw(name: str, root: Path, out: Path, steps: int = 10, lines: int = 11, policy: str = "") -> None:
+    """Write the picture. UserError: unknown, nothing there, a damaged recording, or a file that cannot be written."""
     found, names, entry = recordings(name, root, lines)
     frames = [cut(events, entry["shape"], steps, entry["frames"], line) for events, line in zip(found, names, strict=True)]
     if policy:
         torch.manual_seed(0)
         frames = list(_event_augment.augment(torch.from_numpy(np.stack(frames)), policy).numpy())
     lasting = [f"{len(events)} events, {(events['t'][-1] - events['t'][0]) / 1000:.0f} ms" for events in found]
-    sheet(frames, [f"{line}   {events}" for line, events in zip(names, lasting, strict=True)]).save(out)
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmark.datasets._draw", description=__doc__.split("\n")[0])
-    parser.add_argument("name")
-    parser.add_argument("root")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=10, help="frames of a recording")
-    parser.add_argument("--lines", type=int, default=11, help="recordings at most")
-    parser.add_argument("--augment", default="", help=f"a policy: {', '.join(_event_augment.POLICIES)}")
-    given = parser.parse_args(words)
+    picture = sheet(frames, [f"{line}   {events}" for line, events in zip(names, lasting, strict=True)])
     try:
-        draw(given.name, given.root, given.out, given.steps, given.lines, given.augment)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        picture.save(out)
+    except (OSError, ValueError) as error:  # ValueError: an extension that is no picture's
+        raise UserError(f"{out} cannot be written: {error}") from None

@@ -91,14 +91,20 @@ def _make_room(folder: Path, newest: Path) -> None:
     """Remove what killed jobs left, then the packs that were not used longest, until the rest fits; never the newest one."""
     for partial in folder.glob(".*.npy.*.partial"):
         _remove(partial)
-    packs = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob("*.npy"))
-    over = sum(size for _, size, _ in packs) - _limit()
-    for _, _, path in packs:
+    packs = held(folder)
+    over = sum(packs.values()) - limit()
+    for path in packs:
         if over > 0 and path != newest:
             over -= _remove(path)
 
 
-def _limit() -> float:
+def held(folder: Path) -> dict[Path, int]:
+    """Each pack with its bytes, the one that was not used longest first."""
+    states = {path: path.stat() for path in folder.glob("*.npy")}
+    return {path: states[path].st_size for path in sorted(states, key=lambda path: states[path].st_mtime)}
+
+
+def limit() -> float:
     """Bytes that all packs may have."""
     given = os.environ.get("SPIKELEDGER_FRAMES_GB", "100")
     try:

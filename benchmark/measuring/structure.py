@@ -17,7 +17,8 @@ from benchmark.shared.errors import UserError
 from benchmark.shared.sizes import twin
 
 DEPTHS = ("depth", "depths", "convolutions", "pools")  # what a narrow copy keeps of the network's size
-SIDE, STEPS, IMAGES = 64, 4, 2  # of what the narrow copy sees
+STEPS, IMAGES = 4, 2  # of what the narrow copy sees
+SIDE = {"images": 64, "folder": 64, "events": 128}  # its largest side: networks for 128 x 128 events pool up to seven times
 
 
 def structure(network: dict, classes: int, shape, form: str = "images") -> dict:
@@ -58,7 +59,7 @@ def input_kinds(network: dict, classes: int, shape, form: str, layers: set[str])
 
     UserError: neither has these layers.
     """
-    size, shape = network["size"], (shape[0], *(min(side, SIDE) for side in shape[1:]))
+    size, shape = network["size"], (shape[0], *(min(side, SIDE[form]) for side in shape[1:]))
     narrow = {**twin(size, module_of(network["file"]).TWIN), **{key: size[key] for key in DEPTHS if key in size}}
     for candidate in (narrow, size):
         records = live(network, candidate, classes, shape, form)

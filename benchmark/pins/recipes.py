@@ -46,6 +46,7 @@ NOTHING = (type(None),)
 OPTIMIZERS = ("adamw", "adam", "lamb", "momentum", "sgd")
 PRECISIONS = ("fp32", "bf16", "fp16")
 POLICIES = ("cifar10", "imagenet", "svhn")
+EVENT_POLICIES = ("spikformer", "nda")
 
 GROUPS: dict[str, dict[str, Key]] = {
     "training": {
@@ -97,6 +98,13 @@ GROUPS: dict[str, dict[str, Key]] = {
         "randaugment_ops": Key("operations it may draw, or null for timm's list", LIST + NOTHING, None),
         "autoaugment": Key("AutoAugment's policy, before cutout (small images), or null", TEXT + NOTHING, None, choices=(*POLICIES, None)),
         "cutout": Key("side in pixels of the square that cutout blanks (small images), 0 for none", WHOLE, 0, low=0),
+        "event_augment": Key(
+            "policy of which one operation changes each recording of events (datasets/_event_augment.py), or null",
+            TEXT + NOTHING,
+            None,
+            choices=(*EVENT_POLICIES, None),
+            optional=True,
+        ),
         "erasing": Key("probability of random erasing", NUMBER, 0.0, low=0, high=1),
         "mixup": Key("alpha of mixup, 0 for none", NUMBER, 0.0, low=0, high=100),
         "cutmix": Key("alpha of cutmix, 0 for none", NUMBER, 0.0, low=0, high=100),

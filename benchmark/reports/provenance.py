@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmark.pins.settings import Settings
 from benchmark.reports import comparison
 from benchmark.runs import lines
+from benchmark.runs.run import Run
 
 ORIGINS = {  # first word of a recipe value's source: what it means
     "printed": "the paper prints it",
@@ -20,15 +21,20 @@ MADE = ("seed", "trained", "measured", "data_checksum", "normalisation", "images
 
 def of(table: str, settings: Settings, root: Path) -> dict:
     """What stands in <table>.meta.json."""
+    counts = origins(table, settings)
+    about = {"table": table, "scale": settings.scale, "verdicts": comparison.VERDICTS, "recipe_origins": ORIGINS}
+    return {**about, "recipe_values": counts, "runs": of_runs(lines.runs_of([table], settings), root)}
+
+
+def of_runs(runs: dict[Path, Run], root: Path) -> dict:
+    """Folder -> state, specification, recipe with sources, and what made it."""
     described = {}
-    for folder, run in lines.runs_of([table], settings).items():
+    for folder, run in runs.items():
         metrics = run.metrics(root) or {}
         spec, sources = run.resolved.spec, run.resolved.sources
         recipe = {key: {"value": value, "source": sources[key]} for key, value in spec["recipe"].items()}
         described[str(folder)] = {"state": run.state(root), "spec": spec, "recipe": recipe, **{key: metrics.get(key) for key in MADE}}
-    counts = origins(table, settings)
-    about = {"table": table, "scale": settings.scale, "verdicts": comparison.VERDICTS, "recipe_origins": ORIGINS}
-    return {**about, "recipe_values": counts, "runs": described}
+    return described
 
 
 def origins(table: str, settings: Settings) -> dict[str, int]:

@@ -26,18 +26,6 @@ def crop(images: torch.Tensor, padding: int) -> torch.Tensor:
     return padded[torch.arange(count, device=images.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def roll(images: torch.Tensor, most: int) -> torch.Tensor:
-    """Each image rolled by up to `most` pixels in both directions, what leaves on one side coming in on the other."""
-    if not most:
-        return images
-    count, _, height, width = images.shape
-    rows, columns = (
-        (torch.randint(-most, most + 1, (count, 1), device=images.device) + torch.arange(n, device=images.device)) % n
-        for n in (height, width)
-    )
-    return images[torch.arange(count, device=images.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
 def flip(images: torch.Tensor, probability: float) -> torch.Tensor:
     """Each image mirrored left to right with this probability."""
     if not probability:

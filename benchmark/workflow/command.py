@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     table_ = command("table", table, "write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
+    reference_ = command("reference", reference, "write a table of our networks on real recordings from its finished runs")
+    reference_.add_argument("table")
+    reference_.add_argument("--directory", type=Path, default=Path(), help="working directory of its runs")
     for one in (status_, table_, claims_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
@@ -68,6 +71,16 @@ def parser() -> argparse.ArgumentParser:
     download_ = command("download", download, "fetch a data set that torchvision can fetch, with its checksum")
     download_.add_argument("dataset")
     download_.add_argument("--data-root", type=Path, default=Path("data"))
+    cache_ = command("cache", cache, "how much the kept frames of event recordings take, and to remove them")
+    cache_.add_argument("--clean", action="store_true", help="remove all but what a job is making right now")
+    draw_ = command("draw", draw, "draw frames of an event set, a line for each recording, on red, off blue")
+    draw_.add_argument("dataset", help="a stand-in, or a data set some of whose recordings lie in the data root")
+    draw_.add_argument("--out", type=Path, required=True, help="the picture, x.png")
+    draw_.add_argument("--steps", type=int, default=10, help="frames of a recording")
+    draw_.add_argument("--lines", type=int, default=11, help="recordings at most")
+    draw_.add_argument("--augment", default="", help="a policy of recipe key event_augment")
+    for one in (cache_, draw_):
+        one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
     same_ = command("same-result", same_result, "write down that the edit of a file since the last commit changes no result")
     same_.add_argument("file", type=Path)
     same_.add_argument("--why", required=True, help="why it changes none; a reviewer reads it")
@@ -153,6 +166,12 @@ def claims(arguments) -> None:
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
 
 
+def reference(arguments) -> None:
+    from benchmark.reports import reference as referring
+
+    print(referring.write(arguments.table, arguments.directory))
+
+
 def same_result(arguments) -> None:
     print(equivalent.write_down(arguments.file, arguments.why))
 
@@ -165,6 +184,24 @@ def download(arguments) -> None:
     if not hasattr(module, "download"):
         raise UserError(f"{arguments.dataset} cannot be fetched automatically; see {file.path.name}")
     print(f"{arguments.dataset} is in {module.download(arguments.dataset, arguments.data_root)}")
+
+
+def cache(arguments) -> None:
+    """Packs of frames and their size; with --clean they are removed."""
+    from benchmark.datasets import _frame_cache
+
+    folder = _frame_cache.place(arguments.data_root)
+    packs = _frame_cache.held(folder)
+    print(f"{folder}: {len(packs)} packs of frames, {sum(packs.values()) / 1e9:.3f} GB of {_frame_cache.limit() / 1e9:g}")
+    if arguments.clean:
+        print(f"{_frame_cache.clean(folder) / 1e9:.3f} GB are free again")
+
+
+def draw(arguments) -> None:
+    from benchmark.datasets import _draw
+
+    a = arguments
+    _draw.draw(a.dataset, a.data_root, a.out, a.steps, a.lines, a.augment)
 
 
 # ---- for the workflow's rules

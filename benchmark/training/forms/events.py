@@ -9,18 +9,19 @@ from dataclasses import replace
 import torch
 
 from benchmark import datasets
+from benchmark.datasets import _event_augment
 from benchmark.shared.errors import UserError
 from benchmark.training import augment
 from benchmark.training.forms.images import Images
 
 
 class Events(Images):
-    """A raw batch has steps and channels merged, [B, T * C, H, W]. Augmentation: `flip`, `crop`, and `shift` where a recipe has it."""
+    """A raw batch has steps and channels merged, [B, T * C, H, W]. Augmentation: `crop`, `flip`, then an operation of the policy `event_augment`."""
 
     axis = 1
     refuses = ("randaugment", "autoaugment", "cutout")
     normalisation = None
-    changes = ("crop", "flip", "shift", "erasing", "mixup", "cutmix")
+    changes = ("crop", "flip", "event_augment", "erasing", "mixup", "cutmix")
 
     def __init__(self, data, recipe, entry, steps, *others):
         train, test = (framed(split, steps) for split in (data.train, data.test))
@@ -42,7 +43,8 @@ class Events(Images):
 
     def augment(self, images):
         images = augment.flip(augment.crop(images, self.recipe["crop"]), self.recipe["flip"])
-        return augment.roll(images, self.recipe.get("shift", 0))
+        policy = self.recipe.get("event_augment")
+        return _event_augment.augment(images, policy) if policy else images
 
     def normalise(self, images):
         return images.to(self.device, torch.float32)

@@ -16,7 +16,7 @@ class Folder(Form):
     One set of workers per use (training, test, plain), as many as the job has threads, that live as long as the run.
     """
 
-    refuses = ("randaugment_ops", "autoaugment", "cutout")
+    refuses = ("randaugment_ops", "autoaugment", "cutout", "event_augment")
     crops = list
 
     def __init__(self, *arguments):

@@ -10,6 +10,7 @@ from benchmark.training.forms._base import Form
 class Images(Form):
     """images, labels: the training set."""
 
+    refuses = ("event_augment",)
     changes = ("crop", "flip", "randaugment", "autoaugment", "cutout", "erasing", "mixup", "cutmix")  # recipe keys that change an image
 
     def __init__(self, *arguments):

@@ -9,7 +9,7 @@ sys.path.insert(0, workflow.basedir)
 from benchmark.pins import cells, code, kinds, published
 from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
-from benchmark.runs import lines, structures
+from benchmark.runs import lines, references, structures
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import claim
 from benchmark.workflow import handed, kept, warm
@@ -28,7 +28,7 @@ SETTINGS = told(settings, dict(config), Path.cwd())
 told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
 SOUND, _ = lines.sound([*published.tables(), *published.figures()], SETTINGS)  # a broken one is told to who asks for it
 RUNS = lines.runs_of(SOUND, SETTINGS)
-CELLS = {run.resolved.id: run.resolved for run in RUNS.values()}
+CELLS = {run.resolved.id: run.resolved for run in (*RUNS.values(), *references.sound())}
 SURFACES = figures.surfaces([name for name in SOUND if name in published.figures()], SETTINGS)
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES  # whose weights something reads
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]

@@ -3,7 +3,7 @@ from benchmark.reports import claims as claiming
 
 REPORTS = {
     name: code.of_closure(code.ROOT / f"benchmark/reports/{name}.py")
-    for name in ("tables", "figures", "claims", "implemented", "audit/__init__")
+    for name in ("tables", "figures", "claims", "implemented", "reference", "audit/__init__")
 }
 READERS = cells.digest("".join(code.of_closure(path) for kind in ("convention", "metric") for path in kinds.files(kind).values()))
 
@@ -68,6 +68,26 @@ rule claims:
         config=CONFIG,
     shell:
         "tell {log:q} python -m benchmark claims --directory . --config {params.config:q}"
+
+
+rule reference:
+    input:
+        lambda wildcards: [str(run.folder / "metrics.json") for run in told(references.runs_of, wildcards.reference)],
+    output:
+        csv="results/reference/{reference}.csv",
+        md="results/reference/{reference}.md",
+        meta="results/reference/{reference}.meta.json",
+    log:
+        "logs/reference_{reference}.log",
+    wildcard_constraints:
+        reference=r"[^/.]+",
+    localrule: True
+    conda:
+        "../../../envs/environment.yaml"
+    params:
+        code=f"{REPORTS['reference']} {READERS}",
+    shell:
+        "tell {log:q} python -m benchmark reference {wildcards.reference}"
 
 
 rule published:

@@ -1,0 +1,70 @@
+"""Reference runs: networks of ours on real recordings, for which no paper prints a number. Never loads torch.
+
+benchmark/papers/reference/<name>.csv has a line for each, `row,cell,dataset,time_steps,seeds`; recipes.yaml beside it is how they train.
+They run as the file says whatever the scale is: full size, real data.
+"""
+
+import csv
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmark.pins import cells, kinds
+from benchmark.pins.code import shown
+from benchmark.pins.settings import printed
+from benchmark.runs.run import Run
+from benchmark.shared.errors import UserError, unknown
+
+FOLDER = kinds.PAPERS / "reference"
+COLUMNS = ("row", "cell", "dataset", "time_steps", "seeds")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One line of a reference table with its runs, one for each seed."""
+
+    row: int
+    resolved: cells.Resolved
+    runs: tuple[Run, ...]
+
+
+def names() -> list[str]:
+    """Every reference table."""
+    return sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
+@cache
+def read(name: str) -> tuple[Reference, ...]:
+    """The lines of one table. UserError: unknown, or a file that breaks the schema."""
+    if name not in names():
+        raise unknown("reference table", name, names())
+    path = FOLDER / f"{name}.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise UserError(f"{shown(path)}: the header must be {','.join(COLUMNS)}")
+        return tuple(_reference(path, reader.line_num, line) for line in reader)
+
+
+def _reference(path: Path, number: int, line: dict) -> Reference:
+    method, _, backbone = line["cell"].partition(":")
+    if not (backbone and all((line[key] or "").isdecimal() and int(line[key]) for key in ("row", "time_steps", "seeds"))):
+        raise UserError(f"{shown(path)}:{number}: a line is a row, method:backbone, a data set, time steps and seeds, from 1 on")
+    cell = cells.Cell(FOLDER.name, path.stem, method, backbone, (), line["dataset"], int(line["time_steps"]))
+    resolved = cells.resolve(cell, printed())
+    return Reference(int(line["row"]), resolved, tuple(Run(resolved, seed) for seed in range(int(line["seeds"]))))
+
+
+def runs_of(name: str) -> list[Run]:
+    """Every run behind one table."""
+    return [run for line in read(name) for run in line.runs]
+
+
+def sound() -> list[Run]:
+    """Every run of the tables whose lines can be made; a broken one is told to who asks for it."""
+    found = []
+    for name in names():
+        with suppress(UserError):
+            found += runs_of(name)
+    return found
