@@ -325,7 +325,7 @@ CHECKSUMS = {  # of twins; `checksum` gives the number for a changed twin
     "ann-sew-resnet-18:imagenet": 9.400818668672372,
     "ann-transformer-4-384:cifar": 3.9343483440444587,
     "ann-vgg-11:cifar": 0.9523308694162905,
-    "eva-g-14:imagenet": 4.579466754703092,
+    "eva-g-14:imagenet": 1.3374313457702487,
     "idsnn-resnet-18:cifar": -1.0494041538942946,
     "meta-spikeformer-4-384:cifar": -4.398993230783125,
     "meta-spikeformer-4-384:imagenet": -4.01783074640643,

@@ -21,8 +21,11 @@ CONTAINER = (ROOT / "envs" / "Containerfile").read_text(encoding="utf-8")
 
 PIN = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][0-9a-z.]*)")
 IMPORTED_AS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
-OPTIONAL = {"aedat"}  # what tonic decodes .aedat4 with and does not require; where it lacks, one line says so
-OURS = {"benchmark", "methods", "tests", "conftest", "helpers", "made"}
+OPTIONAL = {  # where it lacks, one line says so
+    "aedat",  # what tonic decodes .aedat4 with and does not require
+    "coverage",  # of tests/mutants.py, which is run by hand
+}
+OURS = {"benchmark", "methods", "tests", "conftest", "helpers", "made", "tree"}
 ADDRESSES = ["pypi" + ".org", "files.python" + "hosted", "index" + "-url", "find" + "-links", "anaconda" + ".org", "docker" + ".io"]
 
 

@@ -40,8 +40,8 @@ def of_recipe(ours: dict, theirs: dict) -> list[str]:
 
 def parts(recipe: dict) -> str:
     """How a batch goes through the network: batch normalisation sees each part alone."""
-    size, part = recipe["batch_size"], recipe["micro_batch"]
-    return f"parts of {part}" if part and part < size else "one part"
+    part = recipe["micro_batch"]
+    return f"parts of {part}" if part and part < recipe["batch_size"] else "one part"
 
 
 def phrase(key: str, ours, theirs) -> str:

@@ -43,7 +43,7 @@ class Form:
         self.data, self.recipe, self.entry, self.steps, self.published = data, recipe, entry, steps, published
         self.device, self.seed, self.threads = device, seed, threads
         wrong = [key for key in self.refuses if recipe.get(key)]
-        if recipe.get("epochs") and not isinstance(recipe["crop"], self.crops):
+        if recipe.get("epochs") and not isinstance(recipe.get("crop", self.crops()), self.crops):
             wrong.append("crop")
         for key in wrong:
             raise UserError(f"recipe key '{key}' cannot be {recipe[key]!r} for {entry['name']}, whose form is {entry['form']}")
