@@ -25,7 +25,7 @@ OPTIONAL = {  # where it lacks, one line says so
     "aedat",  # what tonic decodes .aedat4 with and does not require
     "coverage",  # of tests/mutants.py, which is run by hand
 }
-OURS = {"benchmark", "methods", "tests", "conftest", "helpers", "made", "tree"}
+OURS = {"benchmark", "methods", "tests", "conftest", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
 ADDRESSES = ["pypi" + ".org", "files.python" + "hosted", "index" + "-url", "find" + "-links", "anaconda" + ".org", "docker" + ".io"]
 
 
