@@ -220,12 +220,55 @@ def try_room(room: str, count: int, tree: Path, write) -> None:
             target.write_text(before, encoding="utf-8")
 
 
+# ---- the table
+
+
+COLUMNS = ("room", "file", "line", "mutant", "outcome", "judged")  # judged, of what survived: `equivalent: why`, or `killed by: test`
+
+
+def table(lines: list[dict]) -> str:
+    """docs/mutations.md: how many mutants of each room were noticed, and every one that was not."""
+    rows = [f"| {room} | " + " | ".join(map(str, counted([line for line in lines if line["room"] == room]))) + " |" for room in ROOMS]
+    left = [line for line in lines if line["outcome"] == "survived" and line["judged"]]
+    head = "| room | planted | noticed by a test | test written since | same behaviour | not noticed | of those that change behaviour |"
+    return "\n".join(
+        [
+            "# Planted faults",
+            "",
+            f"{__doc__.partition(chr(10))[0]}",
+            "",
+            head,
+            "|---" * 7 + "|",
+            *rows,
+            "| all | " + " | ".join(map(str, counted(lines))) + " |",
+            "",
+            "What no test noticed when it was planted, and why it may stay or what notices it now:",
+            "",
+            *(f"- `{line['file']}` `{line['mutant']}`: {line['judged']}" for line in left),
+            "",
+        ]
+    )
+
+
+def counted(lines: list[dict]) -> tuple:
+    noticed = sum(line["outcome"] in ("killed", "timeout") for line in lines)
+    since = sum(line["judged"].startswith("killed by") for line in lines)
+    same = sum(line["judged"].startswith("equivalent") for line in lines)
+    left = len(lines) - noticed - since - same
+    return len(lines), noticed, since, same, left, f"{100 * left / max(1, len(lines) - same):.1f} %"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rooms", nargs="*", default=list(ROOMS))
     parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--table", action="store_true", help="write docs/mutations.md from what --out has, and plant nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "mutations.csv")
     arguments = parser.parse_args()
+    if arguments.table:
+        with arguments.out.open(newline="", encoding="utf-8") as file:
+            arguments.out.with_suffix(".md").write_text(table(list(csv.DictReader(file, COLUMNS))), encoding="utf-8")
+        return
     sys.path.insert(0, str(ROOT))
     from tree import copy_tree
 

@@ -985,3 +985,22 @@ def test_resting_is_worked_out_from_the_numbers():
     assert [item.rests_on for item in report.resting([low, high, other])] == ["high", "", ""]
     passed = replace(high, status="ok")
     assert [item.rests_on for item in report.resting([low, passed])] == ["", ""]
+
+
+# ---- what planted faults showed to be untested
+
+
+def test_rows_of_controls_are_in_the_order_of_numbers():
+    """Rows 2, 10, not 10, 2."""
+    rows = [line.split("|")[-2].split() for line in report._passed() if line.startswith("|") and line.split("|")[-2].strip()[:1].isdigit()]
+    assert any(len(found) > 9 for found in rows)
+    assert all(found == sorted(found, key=int) for found in rows)
+
+
+def test_only_accuracies_are_put_into_test_images():
+    """A finding between an accuracy and an operation count has no difference in images."""
+    item = next(item for item in FOUND if item.images)
+    other = next(pin for pin in published.numbers() if pin.metric == "params_M")
+    mixed = replace(item, images="", pins=(*item.pins, replace(other, dataset=item.pins[0].dataset)))
+    assert not resolution.with_images(mixed).images
+    assert resolution.with_images(replace(item, images="")).images == item.images

@@ -562,3 +562,28 @@ def test_cutout_blanks_one_square_that_the_border_may_cut():
     assert torch.equal(black[:, 0].sum((1, 2)), rows * columns)
     assert rows.min() == 3 and rows.max() == 6 and columns.min() == 3 and columns.max() == 6
     assert augment.cutout(images, 0) is images
+
+
+CONSTANTS = {  # a second time by hand: TSER's temperature, its group's alpha; the public code of BKDSNN and of IDSNN; LDD as we read it
+    "skd": {"alpha": 0.2, "temperature": 5.0, "average": "logits", "tau2": 1, "ce_tempered": 0},
+    "tser": {
+        "ts_kl": 1, "ts_ce": 1, "entropy": 1, "alpha": 0.2, "temperature": 5.0, "lam": 0.01, "tau2": 1, "ce_tempered": 0,
+        "entropy_tempered": 1, "average": "logits",
+    },
+    "kdsnn": {"alpha": 0.2, "temperature": 5.0, "weight": 0.002},
+    "lasnn": {"weight": 0.002, "features": "map"},
+    "bkdsnn": {"weight": 0.002, "blur": 0.15, "logit_weight": 1.0, "temperature": 2.0},
+    "idsnn": {"init": 1, "kd": 1, "alpha": 0.3, "alpha_alone": 0.5, "temperature": 4.0, "shortcuts": 0},
+    "ldd": {
+        "lam": 0.7, "projection": "temporal", "stop_gradient": "none", "distance": "mse", "reduce": "mean", "blocks": "uniform", "heads": 8,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_a_method_runs_with_these_constants_unless_told_otherwise(name):
+    tables = catalogue.method(name).tables
+    assert tables["params"] == CONSTANTS[name]
+    assert tables.get("params_for", {}) == ({"ImageNet": {"weight": 7e-5}} if "weight" in CONSTANTS[name] else {})
+    shares = {key: limits for key, limits in tables["ranges"].items() if key in ("lam", "alpha") and name not in ("idsnn", "tser")}
+    assert all(limits == [0.0, 1.0] for limits in shares.values())
