@@ -42,7 +42,11 @@ def parser() -> argparse.ArgumentParser:
     table_ = command("table", table, "write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
-    for one in (status_, table_, claims_):
+    report_ = command("report", report, "write results/report.html, one page to look at, from the runs that exist")
+    export_ = command("export", export, "print a table for one's own paper: printed beside obtained, from the runs that exist")
+    export_.add_argument("table")
+    export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex")
+    for one in (status_, table_, claims_, report_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
@@ -151,6 +155,21 @@ def claims(arguments) -> None:
     whole = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if whole else "claims.partial"
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
+
+
+def report(arguments) -> None:
+    """The page, from whatever runs exist; the rest is shown as not run."""
+    from benchmark.reports import page
+
+    chosen = chosen_settings(arguments.config)
+    print(page.write(chosen, home(arguments, chosen)))
+
+
+def export(arguments) -> None:
+    from benchmark.reports import export as exporting
+
+    chosen = chosen_settings(arguments.config)
+    print(exporting.exported(arguments.table, arguments.format, chosen, home(arguments, chosen)), end="")
 
 
 def same_result(arguments) -> None:
