@@ -68,8 +68,9 @@ def made(run: dict) -> list[tuple[str, str]]:
 
 
 def made_by(session: dict) -> str:
-    commit = f"{session['commit'] or 'no commit'}{' with changes' if session['dirty'] else ''}"
-    return f"{commit}, Python {session['python']}, {told(session['hardware'])}"
+    """Commit, whether the files differed from it, Python, hardware; what a session does not say is left out."""
+    commit = f"{session.get('commit') or 'no commit'}{' with changes' if session.get('dirty') else ''}"
+    return ", ".join(filter(None, (commit, told({"Python": session.get("python")}), told(session.get("hardware", {})))))
 
 
 def told(value) -> str:

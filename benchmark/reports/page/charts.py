@@ -16,6 +16,7 @@ COLOURS = ["#3b82c4", "#d9822b", "#2e9e6b", "#b86bb8", "#c9504a", "#8a8f98", "#9
 AXIS = dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor", "gridColor"), "currentColor") | {"gridOpacity": 0.15}
 CONFIG = {
     "background": "transparent",
+    "padding": {"left": 70, "right": 70, "top": 5, "bottom": 5},  # a reader's font may be wider than the one that was measured
     "view": {"stroke": "currentColor", "strokeOpacity": 0.2},
     "axis": AXIS,
     "legend": {"labelColor": "currentColor", "titleColor": "currentColor"},
@@ -23,7 +24,7 @@ CONFIG = {
     "range": {"category": COLOURS},
 }
 POINTS = alt.NamedData(name="points")  # filled in when drawn: Altair would check every one of them
-ENERGIES = {"energy_mJ": 1.0, "power_mJ": 1.0, "energy_uJ": 1e-3}  # printed metric: how many mJ its unit is
+ENERGIES = ("energy_mJ", "power_mJ")  # of whole networks
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def of_lines(found: list[Table], cost: Callable) -> list[dict]:
     points = []
     for entry in (entry for table in found for entry in table.entries):
         accuracies = entry.of("accuracy")
-        values = {"printed": float(accuracies[0].number.value) if accuracies else None, "obtained": entry.row.get("accuracy")}
+        values = {"printed": accuracies[0].number.number if accuracies else None, "obtained": entry.row.get("accuracy")}
         costs = dict(zip(("printed", "obtained"), cost(entry), strict=True))
         about = {"paper": entry.measured.line.first.paper, "line": entry.id}
         points += [
@@ -136,28 +137,27 @@ def labelled(entry: Entry, what: str) -> str:
 
 def energies(entry: Entry) -> tuple[float | None, float | None]:
     """Printed and obtained energy of one inference, mJ."""
-    for metric, unit in ENERGIES.items():
+    for metric in ENERGIES:
         if printed := entry.of(metric):
-            obtained = printed[0].obtained
-            return float(printed[0].number.value) * unit, obtained and obtained * unit
+            return printed[0].number.number, printed[0].obtained
     return None, entry.row.get("energy_mJ")
 
 
 def sizes(entry: Entry) -> tuple[float | None, float | None]:
     """Printed and counted parameters of the paper-size network, in millions; what is not printed is taken from the count."""
     printed, counted = entry.of("params_M"), entry.row.get("params_M")
-    return (float(printed[0].number.value) if printed else counted), counted
+    return (printed[0].number.number if printed else counted), counted
 
 
 def pairs(cost: str) -> alt.LayerChart:
     """All papers in one plot, the cost on a logarithmic axis."""
     x, y = alt.X("cost:Q", scale=alt.Scale(type="log"), title=cost), alt.Y("accuracy:Q", title="accuracy (%)")
-    base = alt.Chart(POINTS).encode(x=x, y=y, color="paper:N")
-    shape = alt.Shape("paper:N")
+    base = alt.Chart(POINTS).encode(x=x, y=y)
+    marks = base.encode(color="paper:N", shape="paper:N", description="label:N")
     return alt.layer(
-        base.mark_line(strokeWidth=1, opacity=0.4).encode(detail="line:N"),
-        base.transform_filter("datum.what == 'printed'").mark_point(size=45).encode(shape=shape, description="label:N"),
-        base.transform_filter("datum.what == 'obtained'").mark_point(size=45, filled=True).encode(shape=shape, description="label:N"),
+        base.mark_line(strokeWidth=1, opacity=0.4, color="#8a8f98").encode(detail="line:N"),
+        marks.transform_filter("datum.what == 'printed'").mark_point(size=45),
+        marks.transform_filter("datum.what == 'obtained'").mark_point(size=45, filled=True),
     ).properties(width=620, height=380)
 
 
