@@ -309,7 +309,11 @@ def test_semantics(read):
 
 
 def test_the_command_writes_page_and_figures(root, capsys):
+    old = root / "results" / "figures" / "curves_table9_gone.svg"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_text("<svg/>")
     assert main(["report", "--directory", str(root), "--config", "seeds=2"]) == 0
+    assert not old.exists()
     assert re.search(r"report\.html: \d\.\d MB, \d+ figures", capsys.readouterr().out)
     assert (root / "results" / "figures" / "accuracy_size.svg").read_text().startswith("<svg")
 

@@ -27,8 +27,11 @@ def write(settings: Settings, root: Path) -> str:
     target = root / "results" / "report.html"
     with replacing(target) as file:
         file.write(text)
+    folder = target.with_name("figures")
+    for old in {*folder.glob("*.svg")} - {folder / f"{figure.name}.svg" for figure in drawn}:
+        old.unlink()  # of runs that have gone
     for figure in drawn:
-        with replacing(root / "results" / "figures" / f"{figure.name}.svg") as file:
+        with replacing(folder / f"{figure.name}.svg") as file:
             file.write(figure.svg)
     return f"{target}: {len(text.encode()) / 1e6:.1f} MB, {len(drawn)} figures"
 
