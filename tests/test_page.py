@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -316,6 +317,24 @@ def test_the_command_writes_page_and_figures(root, capsys):
     assert not old.exists()
     assert re.search(r"report\.html: \d\.\d MB, \d+ figures", capsys.readouterr().out)
     assert (root / "results" / "figures" / "accuracy_size.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
+def test_the_workflow_makes_it_once_and_reports_it(tmp_path):
+    """A target without a run; up to date afterwards; in the archive of `snakemake --report`, with its caption."""
+    words = [str(Path(sys.executable).parent / "snakemake"), "-s", str(ROOT / "Snakefile"), "--cores", "1", "-d", str(tmp_path)]
+    done = subprocess.run([*words, "results/report.html"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results" / "figures" / "accuracy_size.svg").exists()
+    again = subprocess.run([*words, "-n", "results/report.html"], cwd=ROOT, capture_output=True, text=True)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    reported = subprocess.run(
+        [*words, "results/report.html", "--report", str(tmp_path / "x.zip")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert reported.returncode == 0, reported.stderr
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert any(name.endswith("report.html") for name in archive.namelist())
+        assert any(b"on one page, from the runs that existed" in archive.read(name) for name in archive.namelist())
 
 
 # ---- in a browser

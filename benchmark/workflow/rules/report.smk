@@ -6,7 +6,7 @@ rule report:
     input:
         list(map(str, published.tables().values())),
     output:
-        page="results/report.html",
+        page=report("results/report.html", caption="../captions/page.rst", category="Page", labels={"page": "everything"}),
         figures=directory("results/figures"),
     log:
         "logs/report.log",
