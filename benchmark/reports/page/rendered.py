@@ -5,7 +5,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from benchmark.pins import published
 from benchmark.pins.settings import Settings
@@ -56,8 +55,8 @@ def html(settings: Settings, root: Path) -> tuple[str, list[charts.Figure]]:
         kinds=KINDS,
         places=places,
         figures=figures,
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        style=(HERE / "style.css").read_text(encoding="utf-8"),
+        script=(HERE / "page.js").read_text(encoding="utf-8"),
     )  # fmt: skip
     return text, [figure for figure in figures if figure.svg]
 
@@ -83,7 +82,7 @@ def environment() -> Environment:
     )
     made.globals |= {"behind": behind, "words": gathered.WORDS, "marks": gathered.MARKS, "tolerance": comparison.tolerance}
     made.globals |= {"side": claiming.side, "download": download}
-    made.filters |= {"slug": gathered.slug, "plain": plain, "svg": Markup}
+    made.filters |= {"slug": gathered.slug, "plain": plain}
     made.tests |= {"number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)}
     made.globals["digits"] = gathered.digits
     return made
