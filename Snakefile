@@ -8,6 +8,7 @@ include: "benchmark/workflow/rules/common.smk"
 include: "benchmark/workflow/rules/runs.smk"
 include: "benchmark/workflow/rules/tables.smk"
 include: "benchmark/workflow/rules/structure.smk"
+include: "benchmark/workflow/rules/report.smk"
 
 
 rule all:

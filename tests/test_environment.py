@@ -20,10 +20,11 @@ CONDA = yaml.safe_load((ROOT / "envs" / "environment.yaml").read_text(encoding="
 CONTAINER = (ROOT / "envs" / "Containerfile").read_text(encoding="utf-8")
 
 PIN = re.compile(r"([a-z0-9]+(?:-[a-z0-9]+)*)==([0-9][0-9a-z.]*)")
-IMPORTED_AS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
+IMPORTED_AS = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
 OPTIONAL = {  # where it lacks, one line says so
     "aedat",  # what tonic decodes .aedat4 with and does not require
     "coverage",  # of tests/mutants.py, which is run by hand
+    "PySide6",  # a browser for tests/test_page.py, which is skipped without it
 }
 OURS = {"benchmark", "methods", "tests", "conftest", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
 ADDRESSES = ["pypi" + ".org", "files.python" + "hosted", "index" + "-url", "find" + "-links", "anaconda" + ".org", "docker" + ".io"]

@@ -10,6 +10,7 @@ from benchmark.reports import comparison, provenance
 from benchmark.reports.markdown import aligned, shown
 from benchmark.reports.measured import Measured, shortened
 from benchmark.runs import lines
+from benchmark.runs.lines import Line
 from benchmark.shared.files import replacing, write_csv, write_json
 
 
@@ -107,6 +108,13 @@ def write(table: str, settings: Settings, root: Path, name: str = "") -> str:
         file.write(text)
     write_json(target.with_name(f"{target.name}.meta.json"), {**provenance.of(table, settings, root), "columns": columns(found)})
     return text
+
+
+def part(table: str, settings: Settings, root: Path, wanted: list[Line]) -> str:
+    """Some lines of the readable table; nothing is written, for a part is not the table."""
+    measured = [Measured.of(line, root) for line in lines.of_table(table, settings)]
+    pairs = [pair for pair in zip(rows(measured, settings.scale), measured, strict=True) if pair[1].line in wanted]
+    return readable(table, [found for found, _ in pairs], [each for _, each in pairs], settings)
 
 
 def rounded(key: str, value):

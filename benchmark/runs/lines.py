@@ -54,13 +54,40 @@ def line(numbers: tuple[Number, ...], settings: Settings) -> Line:
 
 def runs_of(tables: list[str], settings: Settings) -> dict[Path, Run]:
     """Every run that these tables and figures need, what lies above (seed 0) included, each once, by its folder."""
+    return behind([entry for table in tables for entry in of_table(table, settings)])
+
+
+def behind(entries: list[Line]) -> dict[Path, Run]:
+    """The same of lines."""
     found = {}
-    for table in tables:
-        for entry in of_table(table, settings):
-            for run in entry.runs:
-                above = [Run(each, 0) for each in run.resolved.with_upstream()[1:]]
-                found.update({each.folder: each for each in (*above, run)})
+    for run in (run for entry in entries for run in entry.runs):
+        above = [Run(each, 0) for each in run.resolved.with_upstream()[1:]]
+        found.update({each.folder: each for each in (*above, run)})
     return found
+
+
+def chosen(entries: list[Line], row: int | None = None, dataset: str = "", method: str = "") -> list[Line]:
+    """The lines of a printed row, a data set as printed, a method: as a pin's cell names it, or a part of its printed name, in any case.
+
+    UserError: none is left.
+    """
+    found = [
+        entry
+        for entry in entries
+        if row in (None, entry.first.row)
+        and dataset.lower() in ("", entry.first.dataset.lower())
+        and (not method or is_of(entry, method.lower()))
+    ]
+    if not found:
+        asked = ", ".join(
+            f"{key} {value}" for key, value in (("row", row), ("data set", dataset), ("method", method)) if value not in (None, "")
+        )
+        raise UserError(f"no line has {asked}")
+    return found
+
+
+def is_of(entry: Line, method: str) -> bool:
+    return method == entry.first.cell.partition(":")[0].lower() or method in entry.first.method.lower()
 
 
 def sound(names: list[str], settings: Settings) -> tuple[list[str], dict[str, UserError]]:

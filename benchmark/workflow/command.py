@@ -41,11 +41,19 @@ def parser() -> argparse.ArgumentParser:
     status_.add_argument("table", nargs="*", help="tables (default: all)")
     table_ = command("table", table, "write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
+    for one in (status_, table_):
+        one.add_argument("--row", type=int, help="of this printed row alone (of a table that is printed, not written)")
+        one.add_argument("--dataset", default="", help="of this data set, as printed")
+        one.add_argument("--method", default="", help="of this method: as in methods/, or a part of its printed name")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
     reference_ = command("reference", reference, "write a table of our networks on real recordings from its finished runs")
     reference_.add_argument("table")
     reference_.add_argument("--directory", type=Path, default=Path(), help="working directory of its runs")
-    for one in (status_, table_, claims_):
+    report_ = command("report", report, "write results/report.html, one page to look at, from the runs that exist")
+    export_ = command("export", export, "print a table for one's own paper: printed beside obtained, from the runs that exist")
+    export_.add_argument("table")
+    export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex")
+    for one in (status_, table_, claims_, report_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
@@ -128,10 +136,10 @@ def status(arguments) -> None:
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
     names, broken = (arguments.table, {}) if arguments.table else lines.sound(list(published.tables()), chosen)
-    entries = [entry for name in names for entry in lines.of_table(name, chosen)]
+    entries = picked(arguments, [entry for name in names for entry in lines.of_table(name, chosen)])
     lacking = sum(bool(entry.lacking) for entry in entries)
     asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
-    counts, found = dict.fromkeys(STATES, 0), lines.runs_of(names, chosen)
+    counts, found = dict.fromkeys(STATES, 0), lines.behind(entries)
     for folder, run in found.items():
         state = run.state(root)
         counts[state] += 1
@@ -144,13 +152,24 @@ def status(arguments) -> None:
     print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why")
 
 
+def picked(arguments, entries: list) -> list:
+    """The lines that --row, --dataset and --method leave, all without them."""
+    asked = (arguments.row, arguments.dataset, arguments.method)
+    return entries if asked == (None, "", "") else lines.chosen(entries, *asked)
+
+
 def table(arguments) -> None:
     """The table, under its own name once all runs are done, else as <table>.partial.csv: the workflow would take it for the whole."""
     from benchmark.reports import figures, tables
 
     chosen = chosen_settings(arguments.config)
     root, name = home(arguments, chosen), arguments.table
-    whole = all(run.state(root) == "done" for run in lines.runs_of([name], chosen).values())
+    entries = lines.of_table(name, chosen)
+    if len(wanted := picked(arguments, entries)) < len(entries):
+        if name in published.figures():
+            raise UserError(f"{name}: --row, --dataset and --method choose lines of tables, not of figures")
+        return print(tables.part(name, chosen, root, wanted))
+    whole = all(run.state(root) == "done" for run in lines.behind(entries).values())
     writer = figures if name in published.figures() else tables
     print(writer.write(name, chosen, root, name if whole else f"{name}.partial"))
 
@@ -170,6 +189,21 @@ def reference(arguments) -> None:
     from benchmark.reports import reference as referring
 
     print(referring.write(arguments.table, arguments.directory))
+
+
+def report(arguments) -> None:
+    """The page, from whatever runs exist; the rest is shown as not run."""
+    from benchmark.reports import page
+
+    chosen = chosen_settings(arguments.config)
+    print(page.write(chosen, home(arguments, chosen)))
+
+
+def export(arguments) -> None:
+    from benchmark.reports import export as exporting
+
+    chosen = chosen_settings(arguments.config)
+    print(exporting.exported(arguments.table, arguments.format, chosen, home(arguments, chosen)), end="")
 
 
 def same_result(arguments) -> None:

@@ -12,7 +12,7 @@ rule table:
     input:
         lambda wildcards: behind(wildcards.table),
     output:
-        csv="results/{table}.csv",
+        csv=report("results/{table}.csv", caption="../captions/table.rst", category="Tables", labels={"table": "{table}"}),
         md="results/{table}.md",
         meta="results/{table}.meta.json",
     log:
@@ -34,7 +34,7 @@ rule figure:
     input:
         lambda wildcards: [str(path) for path in told(figures.inputs, wildcards.figure, SETTINGS)],
     output:
-        csv="results/{figure}.csv",
+        csv=report("results/{figure}.csv", caption="../captions/figure.rst", category="Figures", labels={"figure": "{figure}"}),
         meta="results/{figure}.meta.json",
     log:
         "logs/{figure}.log",
@@ -55,7 +55,7 @@ rule claims:
     input:
         lambda wildcards: [str(folder / "metrics.json") for folder in told(claiming.runs, SETTINGS)],
     output:
-        csv="results/claims.csv",
+        csv=report("results/claims.csv", caption="../captions/claims.rst", category="Claims", labels={"table": "claims"}),
         md="results/claims.md",
     log:
         "logs/claims.log",

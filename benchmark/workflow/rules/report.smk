@@ -1,0 +1,24 @@
+# One page to look at, made anew whenever a run has come or gone: it trains nothing, what has not run is shown as not run.
+PAGE = code.ROOT / "benchmark/reports/page"
+
+
+rule report:
+    input:
+        list(map(str, published.tables().values())),
+    output:
+        page=report("results/report.html", caption="../captions/page.rst", category="Page", labels={"page": "everything"}),
+        figures=directory("results/figures"),
+    log:
+        "logs/report.log",
+    localrule: True
+    conda:
+        "../../../envs/environment.yaml"
+    params:
+        pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
+        done=lambda wildcards: [str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
+        counted=lambda wildcards: sorted(map(str, Path("structures").glob("*/*.json"))),
+        code=f"{code.of_closure(PAGE / '__init__.py')} {READERS}",
+        looks=cells.digest("".join(path.read_text("utf-8") for path in sorted(PAGE.iterdir()) if path.suffix in (".j2", ".js", ".css"))),
+        config=CONFIG,
+    shell:
+        "tell {log:q} python -m benchmark report --directory . --config {params.config:q}"
