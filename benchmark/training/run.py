@@ -125,7 +125,7 @@ def load_above(run: Path, role: str, batches: Batches) -> tuple[nn.Module, str]:
     UserError: damaged, trained on other classes, not as accurate as its source states, or, if its weights are taken over, on images that
     were normalised otherwise.
     """
-    module, metrics = network.finished(run, batches.device)
+    module, metrics = network.finished(run, batches.device, restarted)
     data = metrics["spec"]["data"]
     if data["classes"] != batches.classes:
         raise UserError(f"{run}: trained on the {data['classes']} classes of {data['name']}, this run has {batches.classes}")
@@ -136,6 +136,15 @@ def load_above(run: Path, role: str, batches: Batches) -> tuple[nn.Module, str]:
     elif given != own:
         raise UserError(f"{run}, the {role}: its images were normalised by {own}, those of this run by {given}")
     return module, metrics["weights"]
+
+
+def restarted(spec: dict, module: nn.Module) -> None:
+    """What the method of a run above changed in its network before it trained, like its activations, is changed again: weights fit then.
+
+    Only of a method that needs nothing above it. One that puts another network in the given one's place leaves that one as it is.
+    """
+    if not spec["above"]:
+        method_of(spec).start(module, {}, iter(()))
 
 
 def check_published(run: Path, metrics: dict) -> None:
@@ -156,7 +165,7 @@ def check_published(run: Path, metrics: dict) -> None:
 def measure(spec: dict, training: Training, batches: Batches) -> dict:
     """Accuracies of the last and the best epoch and of one pass in fp32, the records that this pass gives, and the checks."""
     counter = Counter()
-    with counter.watching(training.student, spec["time_steps"]):
+    with counter.watching(training.student, spec["time_steps"] + getattr(training.student, "probing", 0)):
         counted = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
