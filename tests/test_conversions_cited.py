@@ -72,7 +72,9 @@ def test_every_relu_and_every_max_pool_is_replaced(name):
     after = replaced(before, lambda: ClipFloor(4, 2.0))
     kinds = [type(module) for module in after.modules()]
     assert kinds.count(ClipFloor) == count > 2 and torch.nn.ReLU not in kinds
-    assert not any(issubclass(kind, torch.nn.MaxPool2d) for kind in kinds) and torch.nn.AvgPool2d in kinds + [torch.nn.AvgPool2d] * (layout == "cifar")
+    assert not any(issubclass(kind, torch.nn.MaxPool2d) for kind in kinds) and torch.nn.AvgPool2d in kinds + [torch.nn.AvgPool2d] * (
+        layout == "cifar"
+    )
 
 
 # ---- neurons, by hand

@@ -19,7 +19,10 @@ IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Flatten, DropPat
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, SimpleNorm)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 ACTIVATIONS = (  # where their classes are defined
-    "torch.nn.modules.activation", activations.__name__, activations_me.__name__, quantised.__name__
+    "torch.nn.modules.activation",
+    activations.__name__,
+    activations_me.__name__,
+    quantised.__name__,
 )
 SIDES = {"linear": ("",), "conv": ("",), "product": (".left", ".right"), "activation": ("",)}  # of a kind: its places
 

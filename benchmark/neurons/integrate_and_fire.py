@@ -30,7 +30,9 @@ def neuron(*, theta, start, lower) -> "IntegrateAndFire":
     """A layer for all steps in one call. UserError for a constant without sense."""
     theta = torch.as_tensor(theta, dtype=torch.float64)
     if not (theta > 0).all() or math.isnan(start) or not lower < (theta * start).min():
-        raise UserError(f"an integrating neuron needs theta > 0 and lower < start theta, not theta {theta.min()}, start {start}, lower {lower}")
+        raise UserError(
+            f"an integrating neuron needs theta > 0 and lower < start theta, not theta {theta.min()}, start {start}, lower {lower}"
+        )
     return IntegrateAndFire(theta, float(start), float(lower))
 
 
@@ -65,7 +67,9 @@ class IntegrateAndFire(Stepwise):
     def all_steps(self, x):
         x = _dense(x.detach(), 1)
         sent = torch.empty_like(x)
-        values = [torch.empty_like(sent[0]).copy_(torch.as_tensor(value)) for value in (self.v, self.sum, self.theta, self.upper, self.lower)]
+        values = [
+            torch.empty_like(sent[0]).copy_(torch.as_tensor(value)) for value in (self.v, self.sum, self.theta, self.upper, self.lower)
+        ]
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         _all_steps(_rows(x, len(x)), _rows(sent, len(x)), *(_rows(value, 1)[0] for value in values))
         self.v, self.sum = values[:2]
@@ -103,7 +107,11 @@ def _all_steps(x, sent, v, total, theta, upper, lower):
         for t in range(len(x)):
             for i in range(lo, hi):
                 m = v[i] + x[t, i]
-                fired = theta[i] if m >= upper[i] else (-theta[i] if (m <= lower[i]) & (total[i] + total[i] > theta[i]) else theta[i] - theta[i])
+                fired = (
+                    theta[i]
+                    if m >= upper[i]
+                    else (-theta[i] if (m <= lower[i]) & (total[i] + total[i] > theta[i]) else theta[i] - theta[i])
+                )
                 sent[t, i] = fired
                 v[i] = m - fired
                 total[i] += fired

@@ -13,7 +13,7 @@ from benchmark.neurons.integrate_and_fire import StraightThrough
 from benchmark.shared.errors import UserError
 
 CONSTANTS = {"theta": "threshold, and what a spike is worth", "probe": "steps before it is decided who stays silent"}
-SENDS = "signed"
+SENDS = "graded"  # 0 and the threshold
 EXAMPLE = {"theta": 1.0, "probe": 2}
 MARGIN = 1e-3  # of a threshold
 
@@ -42,7 +42,7 @@ class ResidualMembrane(Stepwise):
         spikes = self.theta * (charged >= self.theta / 2).to(charged)
         stays, t = (torch.as_tensor(value, dtype=charged.dtype, device=charged.device) for value in (self.stays, self.t))
         sent = StraightThrough.apply(charged, lambda m: spikes * stays)
-        self.v, self.stays, self.t = charged - spikes, stays, t + 1
+        self.v, self.stays, self.t = (charged - spikes).detach(), stays, t + 1
         if self.t == self.probe:
             self.stays = (self.v + self.theta / 2 > MARGIN * self.theta).to(self.v)
             self.v = torch.zeros_like(self.v)
