@@ -24,17 +24,13 @@ the printed numbers):
 ViTs were trained with mean and deviation 0.5 (a recipe's matter), and its energy counter uses S(t) where eq. 18 has S(t-1) (a convention's).
 """
 
-from itertools import chain
-
 from timm.models.vision_transformer import VisionTransformer
 
 from benchmark.method import Method
 from benchmark.networks.calibration import bases, percentiles
-from benchmark.networks.conversion import convert, survey
-from benchmark.networks.explicit import explicit
+from benchmark.networks.conversion import convert, surveyed
 from benchmark.networks.places import SIDES
 from benchmark.neurons.multi_threshold import neuron
-from benchmark.shared.errors import UserError
 
 ATTENTION_MAP, MLP_INPUT = (0.0125, 0.0125), (0.25, 0.08)  # theta1, theta2 of the public code
 
@@ -58,12 +54,8 @@ class ECMT(Method):
     any_time = True
 
     def start(self, network, above, calibration):
-        ann, images = explicit(above["ann"]), iter(calibration)
-        batch = next(images, None)
-        if batch is None:
-            raise UserError("ecmt sets its thresholds by training images, and got none")
-        places = survey(ann, batch[:1])
-        thresholds = self.thresholds(ann, [place for place in places if self.fires(place)], chain([batch], images))
+        ann, places, images = surveyed(above["ann"], calibration)
+        thresholds = self.thresholds(ann, [place for place in places if self.fires(place)], images)
         neurons = {name: neuron(n=self.levels, theta1=self.base * one, theta2=self.base * two) for name, (one, two) in thresholds.items()}
         return convert(ann, places, neurons, network.steps)
 

@@ -32,6 +32,7 @@ ROOMS = {  # room: files, and the tests that are about them
 }
 SKIPPED = ("_template.py", "__init__.py")
 LIMIT = 240  # seconds for the tests of one mutant; more counts as noticed and is told apart
+SLOW = ("test_workflow", "test_regression", "test_readme", "test_page", "test_warm", "test_adding", "test_exercise", "test_memory")
 QUICK = 2.0  # seconds of a test that is run on lines that no test runs: what a module does when it is imported
 COMPARED = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 COMPARED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
@@ -250,6 +251,22 @@ def table(lines: list[dict]) -> str:
     )
 
 
+def again(lines: list[dict], tree: Path, write) -> None:
+    """What survived, planted once more and held against all quick tests of the project."""
+    every = sorted(str(path.relative_to(tree)) for path in (tree / "tests").glob("test_*.py") if path.stem not in SLOW)
+    for line in (line for line in lines if line["outcome"] == "survived" and not line["judged"]):
+        target = tree / line["file"]
+        before = target.read_text(encoding="utf-8")
+        found = [tree for number, what, tree in mutants(ast.parse(before)) if (str(number), what) == (line["line"], line["mutant"])]
+        if not found:
+            continue
+        try:
+            target.write_text(ast.unparse(found[0]), encoding="utf-8")
+            write(*(line[key] for key in COLUMNS[:4]), outcome(tree, every))
+        finally:
+            target.write_text(before, encoding="utf-8")
+
+
 def counted(lines: list[dict]) -> tuple:
     noticed = sum(line["outcome"] in ("killed", "timeout") for line in lines)
     since = sum(line["judged"].startswith("killed by") for line in lines)
@@ -262,6 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rooms", nargs="*", default=list(ROOMS))
     parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--again", action="store_true", help="try what survived in --out against all quick tests, into <out>.again.csv")
     parser.add_argument("--table", action="store_true", help="write docs/mutations.md from what --out has, and plant nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "mutations.csv")
     arguments = parser.parse_args()
@@ -276,6 +294,11 @@ def main() -> None:
         del sys.modules[name]
     sys.path.remove(str(ROOT))
     preload()
+    known = []
+    if arguments.again:
+        with arguments.out.open(newline="", encoding="utf-8") as file:
+            known = list(csv.DictReader(file, COLUMNS))
+        arguments.out = arguments.out.with_suffix(".again.csv")
     with tempfile.TemporaryDirectory() as folder, arguments.out.open("a", newline="", encoding="utf-8") as file:
         tree, writer = copy_tree(Path(folder)), csv.writer(file, lineterminator="\n")
 
@@ -284,6 +307,9 @@ def main() -> None:
             file.flush()
             print(*values[1:], flush=True)
 
+        if arguments.again:
+            again(known, tree, write)
+            return
         for room in arguments.rooms:
             try_room(room, arguments.count, tree, write)
 

@@ -428,7 +428,7 @@ def test_thresholds_are_percentiles_of_what_the_artificial_network_has_there():
 def test_without_images_there_is_no_conversion():
     ann = alive(vit())
     ann.steps = 1
-    with pytest.raises(UserError, match="^ecmt sets its thresholds by training images, and got none$"):
+    with pytest.raises(UserError, match="^a conversion looks at training images, and got none$"):
         ECMT().start(ann, {"ann": ann}, iter([]))
     with pytest.raises(UserError, match="^a conversion needs at least one training image"):
         percentiles(explicit(ann), [], [], 8)

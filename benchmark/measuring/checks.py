@@ -12,6 +12,7 @@ from torch import nn
 from benchmark.neurons._base import Neuron
 
 TOLERANCE = 1e-6  # of logits
+FEW = 8  # steps of a converted network
 ALONE = 4  # images that go through by themselves, and that gradients are taken for at a time
 
 
@@ -116,7 +117,7 @@ def dead(model, images, batch) -> list[str]:
     for part in images.split(ALONE, batch):
         without &= without_gradient(model, part) if without else set()
     if without and not passes_gradient(model, images.narrow(batch, 0, 1)):
-        without = {name for name in without if not matters(model, name, images.narrow(batch, 0, 2))}
+        without = without_matter(model, without, images.narrow(batch, 0, 2))
     return [name for name, _ in model.named_parameters() if name in without]
 
 
@@ -147,10 +148,19 @@ def flows(x, y) -> bool:
     return gradient is not None and bool(gradient.any())
 
 
+def without_matter(model, names, images) -> set[str]:
+    """Those of these parameters that do not change the logits; what does so within a few steps is not asked for more."""
+    steps = getattr(model, "steps", FEW)
+    for model.steps in sorted({min(steps, FEW), steps}):
+        before = run(model, images)
+        names = {name for name in names if not matters(model, name, images, before)}
+    return names
+
+
 @torch.no_grad()
-def matters(model, name, images) -> bool:
-    """True if other values of a parameter give other logits."""
-    parameter, before = model.get_parameter(name), run(model, images)
+def matters(model, name, images, before) -> bool:
+    """True if other values of a parameter give other logits than those `before`."""
+    parameter = model.get_parameter(name)
     kept = parameter.clone()
     parameter.mul_(2).add_(1)
     changed = gap(run(model, images), before) > 0

@@ -16,13 +16,13 @@ def counted(run: dict, reading, convention: str, amount: str) -> float | None:
 
 
 def read(run: dict, reading) -> list[Record] | None:
-    """The layers up to the step that is read; None for a part of the steps of a run whose layers have no amounts of each."""
+    """The layers up to the step that is read, steps that only probed included; None for a part of a run whose layers have no amounts of each."""
     found, asked, ran = records(run), steps(run, reading), run["spec"]["time_steps"]
     if reading.alone or asked > ran:
         return None
     if asked == ran:
         return found
-    return [record.up_to(asked) for record in found] if any(record.by_step for record in found) else None
+    return [record.up_to(asked + record.steps - ran) for record in found] if any(record.by_step for record in found) else None
 
 
 def steps(run: dict, reading) -> int:

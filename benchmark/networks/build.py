@@ -1,6 +1,7 @@
 """Networks of a cell: built from its specification alone, and loaded with the weights of a finished run."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -32,8 +33,10 @@ def network(spec: dict) -> nn.Module:
     return module
 
 
-def finished(run: Path, device: torch.device) -> tuple[nn.Module, dict]:
+def finished(run: Path, device: torch.device, changed: Callable[[dict, nn.Module], None] | None = None) -> tuple[nn.Module, dict]:
     """The network of a finished run with its weights, for evaluation only, and what the run's metrics.json says.
+
+    changed: does to a network as it was built what the run's method did before it trained, given the run's specification.
 
     UserError: not there, damaged, weights that are not the run's; a converted network, which its specification alone does not build.
     """
@@ -51,7 +54,10 @@ def finished(run: Path, device: torch.device) -> tuple[nn.Module, dict]:
         raise UserError(
             f"{run} is a conversion by {metrics['spec']['method']['name']}: it was measured, and cannot be loaded for another run"
         )
-    return load_weights(network(metrics["spec"]), run / "weights.pt", device), metrics
+    module = network(metrics["spec"])
+    if changed:
+        changed(metrics["spec"], module)
+    return load_weights(module, run / "weights.pt", device), metrics
 
 
 def load_weights(module: nn.Module, path: Path, device: torch.device) -> nn.Module:

@@ -1,7 +1,6 @@
 """An artificial network becomes a spiking one: neurons at its places, expectation compensation around what is not linear.
 
-    network = explicit(ann)                        timm's attentions as layers
-    places = survey(network, image)                where neurons can stand
+    network, places, images = surveyed(ann, ...)   timm's attentions as layers; where neurons can stand; the images to set thresholds by
     neurons = {place.name: neuron, ...}            a place without one passes its input on
     converted = convert(network, places, neurons, steps)
 
@@ -10,13 +9,15 @@ conversion that fires in place of activations (ReLU and its quantised kin) gives
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
 from benchmark.networks.expectation import Clock, Expectation, Fires, Held, Product
-from benchmark.networks.explicit import copy_of
+from benchmark.networks.explicit import copy_of, explicit
 from benchmark.networks.places import SIDES, Place, find_places, hooks, kind_of
 from benchmark.shared.errors import UserError
 
@@ -28,12 +29,12 @@ class Converted(nn.Module):
     """Images [B, C, H, W], or [T, B, C, H, W] that change, -> logits [T, B, classes]; the mean of the first t is the answer at t.
 
     For inference. Whatever T is, memory is that of `rows` steps x images: all steps of as many images as fit go through together, and a
-    longer run window by window, with the same results.
+    longer run window by window, with the same results. probing: steps that run first and answer nothing.
     """
 
-    def __init__(self, network: nn.Module, places: list[str], clock: Clock, steps: int, rows: int):
+    def __init__(self, network: nn.Module, places: list[str], clock: Clock, steps: int, rows: int, probing: int = 0):
         super().__init__()
-        self.network, self.places, self.clock, self.steps, self.rows = network, places, clock, steps, rows
+        self.network, self.places, self.clock, self.steps, self.rows, self.probing = network, places, clock, steps, rows, probing
 
     @property
     def steps(self) -> int:
@@ -52,9 +53,9 @@ class Converted(nn.Module):
     @torch.no_grad()
     def forward(self, images):
         batch = images.dim() - 4
-        if batch and len(images) != self.steps:
-            raise UserError(f"{len(images)} images a sample for {self.steps} time steps")
-        window = min(self.steps, self.rows)
+        if batch and len(images) != self.probing + self.steps:
+            raise UserError(f"{len(images)} images a sample for {self.probing + self.steps} time steps")
+        window = min(self.probing + self.steps, self.rows)
         parts = images.split(self.rows // window, batch)
         return torch.cat([self.run(part, window) for part in parts], 1)
 
@@ -62,12 +63,13 @@ class Converted(nn.Module):
         """One part of a batch, `window` steps at a time."""
         functional.reset_net(self.network)  # an interrupted run leaves membranes
         logits, count = [], images.shape[-4]
-        for before in range(0, self.steps, window):
-            end = min(before + window, self.steps)
-            self.clock.set(before, end - before, count, end == self.steps)
+        steps = self.probing + self.steps
+        for before in range(0, steps, window):
+            end = min(before + window, steps)
+            self.clock.set(before, end - before, count, end == steps)
             answer = self.network(images if images.dim() == 4 else images[before:end].flatten(0, 1))
             logits.append(answer.reshape(end - before, count, answer.shape[-1]))
-        return torch.cat(logits)
+        return torch.cat(logits)[self.probing :]
 
     # ---- what a converted network is
 
@@ -107,6 +109,18 @@ class Converted(nn.Module):
         return {name: count[:, :-1] / count[:, -1:] for name, count in counts.items()}
 
 
+def surveyed(ann: nn.Module, calibration: Iterable[torch.Tensor]) -> tuple[nn.Module, list[Place], Iterator[torch.Tensor]]:
+    """A copy of an artificial network for inference, timm's attentions as layers, its places, and the training images from the first on.
+
+    UserError: no image; what `survey` refuses.
+    """
+    network, images = explicit(ann), iter(calibration)
+    batch = next(images, None)
+    if batch is None:
+        raise UserError("a conversion looks at training images, and got none")
+    return network, survey(network, batch[:1]), chain([batch], images)
+
+
 def survey(network: nn.Module, image: torch.Tensor) -> list[Place]:
     """Where neurons can stand in an artificial network that takes images like [1, C, H, W].
 
@@ -118,7 +132,7 @@ def survey(network: nn.Module, image: torch.Tensor) -> list[Place]:
     return places
 
 
-def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int) -> Converted:
+def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0) -> Converted:
     """A copy of an artificial network, its weights shared, that runs over time. neurons: name of a place -> its neuron."""
     network, clock = copy_of(network).eval(), Clock()
     first = next(place.name for place in places if place.first)
@@ -129,7 +143,7 @@ def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Modul
     room = ROOM.get(weight.device.type, ROOM["cpu"]) // weight.element_size()
     rows = max(1, room // max(place.size for place in places))
     fires = [place.name for place in places if place.name in neurons]
-    return Converted(network, fires, clock, steps, rows).to(weight.device)
+    return Converted(network, fires, clock, steps, rows, probing).to(weight.device)
 
 
 def converted(name, module, neurons, clock, first) -> nn.Module | None:

@@ -9,6 +9,7 @@ import torch
 from timm.layers import DropPath, LayerScale, RmsNorm, SimpleNorm, activations, activations_me
 from torch import nn
 
+from benchmark.networks import activations as quantised
 from benchmark.networks.attention import MatMul
 from benchmark.shared.errors import UserError
 
@@ -17,7 +18,12 @@ LINEAR = (nn.modules.batchnorm._BatchNorm, nn.AvgPool1d, nn.AvgPool2d, nn.Adapti
 IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Flatten, DropPath)  # in inference, as the norms above
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, SimpleNorm)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-ACTIVATIONS = ("torch.nn.modules.activation", activations.__name__, activations_me.__name__)  # where their classes are defined
+ACTIVATIONS = (  # where their classes are defined
+    "torch.nn.modules.activation",
+    activations.__name__,
+    activations_me.__name__,
+    quantised.__name__,
+)
 SIDES = {"linear": ("",), "conv": ("",), "product": (".left", ".right"), "activation": ("",)}  # of a kind: its places
 
 

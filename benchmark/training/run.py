@@ -17,6 +17,7 @@ from benchmark.measuring import checks
 from benchmark.measuring.counter import Counter
 from benchmark.method import Method
 from benchmark.networks import build as network
+from benchmark.networks.conversion import Converted
 from benchmark.networks.layers import count_parameters
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed
@@ -24,12 +25,13 @@ from benchmark.training import device as devices
 from benchmark.training.batches import Batches, load
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.forms._base import seed_everything
-from benchmark.training.loop import Training, evaluate
+from benchmark.training.loop import Accuracy, Training, evaluate
 from benchmark.training.optimiser import Precision
 from benchmark.training.teacher import renormalising
 
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
 CHECKED = 64  # test images that the checks look at
+LONG = 16  # steps; of a longer conversion's run fewer images are checked, and those alone are counted
 NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
 
@@ -125,7 +127,7 @@ def load_above(run: Path, role: str, batches: Batches) -> tuple[nn.Module, str]:
     UserError: damaged, trained on other classes, not as accurate as its source states, or, if its weights are taken over, on images that
     were normalised otherwise.
     """
-    module, metrics = network.finished(run, batches.device)
+    module, metrics = network.finished(run, batches.device, restarted)
     data = metrics["spec"]["data"]
     if data["classes"] != batches.classes:
         raise UserError(f"{run}: trained on the {data['classes']} classes of {data['name']}, this run has {batches.classes}")
@@ -136,6 +138,15 @@ def load_above(run: Path, role: str, batches: Batches) -> tuple[nn.Module, str]:
     elif given != own:
         raise UserError(f"{run}, the {role}: its images were normalised by {own}, those of this run by {given}")
     return module, metrics["weights"]
+
+
+def restarted(spec: dict, module: nn.Module) -> None:
+    """What the method of a run above changed in its network before it trained, like its activations, is changed again: weights fit then.
+
+    Only of a method that needs nothing above it. One that puts another network in the given one's place leaves that one as it is.
+    """
+    if not spec["above"]:
+        method_of(spec).start(module, {}, iter(()))
 
 
 def check_published(run: Path, metrics: dict) -> None:
@@ -155,16 +166,16 @@ def check_published(run: Path, metrics: dict) -> None:
 
 def measure(spec: dict, training: Training, batches: Batches) -> dict:
     """Accuracies of the last and the best epoch and of one pass in fp32, the records that this pass gives, and the checks."""
-    counter = Counter()
-    with counter.watching(training.student, spec["time_steps"]):
-        counted = evaluate(training.student, batches, Precision("fp32", batches.device), counter)
+    counter, steps = Counter(), spec["time_steps"] + getattr(training.student, "probing", 0)
+    images, _ = next(iter(batches.test()))
+    axis = batches.form.axis
+    images = images.narrow(axis, 0, min(checked(training.student, steps), images.shape[axis]))
+    counted = evaluated(training.student, batches, images, steps, counter)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
     curve = training.curve or [{"epoch": 0, "accuracy": counted.mean}]
     write_csv(training.folder / "curve.csv", curve)  # a run without epochs, or killed after its last one, has none
     best = max(curve, key=lambda line: line["accuracy"])
-    images, _ = next(iter(batches.test()))
-    axis = batches.form.axis
     return {
         "accuracy": curve[-1]["accuracy"],
         "accuracy_best": best["accuracy"],
@@ -176,8 +187,30 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "accuracy_counted": counted.mean,
         "parameters": count_parameters(training.student),
         "layers": [record.to_dict() for record in records],
-        "checks": checks.check(training.student, images.narrow(axis, 0, min(CHECKED, images.shape[axis]))),
+        "checks": checks.check(training.student, images),
     }
+
+
+def checked(student: nn.Module, steps: int) -> int:
+    """Images that the checks look at."""
+    return max(2, CHECKED * LONG // steps) if long(student, steps) else CHECKED
+
+
+def long(student: nn.Module, steps: int) -> bool:
+    """Whether this is a converted network that runs for so many steps that counting each of them takes longer than running them."""
+    return isinstance(student, Converted) and steps > LONG
+
+
+def evaluated(student, batches, images, steps: int, counter: Counter) -> Accuracy:
+    """The accuracies of the test set in fp32; operations are counted in the same pass, or over `images` alone of a long run."""
+    precision = Precision("fp32", batches.device)
+    if not long(student, steps):
+        with counter.watching(student, steps):
+            return evaluate(student, batches, precision, counter)
+    with counter.watching(student, steps), torch.no_grad():
+        student(images)
+        counter.seen(len(images))
+    return evaluate(student, batches, precision)
 
 
 def packages() -> dict[str, str]:
