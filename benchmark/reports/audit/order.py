@@ -57,7 +57,7 @@ def full_method():
 
 
 def _curve(pin):
-    return pin.metric, pin.cell, pin.options, pin.dataset
+    return pin.metric, pin.group, pin.method, pin.cell.partition(":")[2], pin.options, pin.dataset
 
 
 def more_steps():
