@@ -12,6 +12,8 @@ from benchmark.networks.attention import AttentionProduct
 from benchmark.networks.attention_variants import EitherOrder, cheaper, product, self_attention
 from benchmark.networks.layers import conv_bn
 from benchmark.neurons.lif import neuron as lif
+from benchmark.pins.readings import Reading
+from benchmark.reports import comparison
 
 HEADS, SCALE = 2, 0.125
 NEURON = {"tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True, "surrogate": "sigmoid", "alpha": 4.0}
@@ -135,3 +137,12 @@ def test_a_softmax_and_a_real_v_cost_more():
     assert flops("vsa", 64, 384, 12, 4) == product_alone + 4 * 2 * 12 * 64**2
     assert flops("vsa-float-v", 64, 384, 12, 4) == 2 * product_alone + 4 * 2 * 12 * 64**2
     assert flops("ssa", 64, 384, 12, 4) == 0
+
+
+def test_table_1_is_read_by_this_count():
+    """The paper's own convention for the two columns, and the plain ones for every other paper; 6,684,672 by hand for softmax."""
+    run = {"layers": [recorded(64, 384, 12, 4, layer="SoftmaxProduct").to_dict()], "spec": {"time_steps": 4}}
+    for name, expected in (("ops_M", 6.684672), ("energy_uJ", 6.684672 * 4.6)):
+        assert comparison.metric_in(name, "spikformer_v2").read(run, None, Reading()) == pytest.approx(expected)
+        assert comparison.metric_in(name, "ldd").read(run, None, Reading()) != pytest.approx(expected)
+    assert flops("vsa", 64, 384, 12, 4) == 6_684_672  # 4 (64^2 384 + 2 12 64^2)
