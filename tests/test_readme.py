@@ -96,13 +96,14 @@ def plans():
 
 
 def planned(line, whole, plans, **_):
-    """A dry run lists every file that is asked for."""
+    """A dry run lists every file that is asked for and is not there, as the reference tables are."""
     key = re.sub(r"--cores \d+ ", "", line)
     if key not in plans:
         plans[key] = whole.does(line.replace("snakemake", "snakemake --dry-run --quiet host", 1))
     asked = {word for word in whole.does(f"printf '%s\\n' {line}").split() if word.startswith("results/")}
     outputs = re.findall(r"^ +output: (.*)$", plans[key], re.MULTILINE)
-    assert asked and asked <= {path for output in outputs for path in output.split(", ")}
+    there = {word for word in asked if (whole.folder / word).exists()}
+    assert asked and asked - there <= {path for output in outputs for path in output.split(", ")}
 
 
 def option(line, whole, plans, **_):
@@ -132,6 +133,35 @@ def status(line, whole, **_):
     """As printed, where nothing has run."""
     said = whole.does(line)
     assert "at scale smoke" in said and "0 done" in said and "missing  runs/" in said
+
+
+def chosen(line, whole, **_):
+    """As printed: fewer runs than without the choice, and none done."""
+    some, every = (int(re.match(r"\d+", whole.does(each))[0]) for each in (line, line.partition(" --")[0]))
+    assert 0 < some < every and "0 done" in whole.does(line)
+
+
+def page(line, whole, **_):
+    """As printed, where nothing has run."""
+    whole.does(line)
+    text = (whole.folder / "results/report.html").read_text(encoding="utf-8")
+    assert text.lower().startswith("<!doctype html>") and "not run" in text
+
+
+def export(line, whole, **_):
+    """As printed, where nothing has run."""
+    assert "\\toprule" in whole.does(line)
+
+
+def cache(line, whole, **_):
+    """As printed, where nothing is cached."""
+    assert "0" in whole.does(line)
+
+
+def draw(line, whole, **_):
+    """As printed."""
+    whole.does(line)
+    assert (whole.folder / line.split()[-1]).read_bytes()[:4] == b"\x89PNG"
 
 
 def partial_table(line, whole, **_):
@@ -218,7 +248,12 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"snakemake (?!.*(published|audit|coverage)).*results/.*": planned,
     r"--config .*": option,
     r"python -m benchmark status \w+": status,
+    r"python -m benchmark status --.*": chosen,
     r"python -m benchmark table \w+": partial_table,
+    r"python -m benchmark report": page,
+    r"python -m benchmark export \w+ --format latex": export,
+    r"python -m benchmark cache --clean": cache,
+    r"python -m benchmark draw .*\.png": draw,
     r"python -m benchmark claims": claims,
     r"python -m benchmark download CIFAR10": download,
     r"python -m benchmark same-result .*": same_result,
