@@ -33,9 +33,10 @@ ROOMS = {  # room: files, and the tests that are about them
 SKIPPED = ("_template.py", "__init__.py")
 LIMIT = 240  # seconds for the tests of one mutant; more counts as noticed and is told apart
 WIDER = {  # of rooms whose files others use too: where else a mutant that survived may be noticed
-    "tables": "structure results implemented",
+    "tables": "structure results reference",
     "operations": "attention_variants conversion converted_runs",
-    "audit": "results",
+    "audit": "results regression",
+    "training": "pretrained exercise memory",
 }
 QUICK = 2.0  # seconds of a test that is run on lines that no test runs: what a module does when it is imported
 COMPARED = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}

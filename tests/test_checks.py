@@ -54,6 +54,24 @@ def test_events_pass():
     assert checked(sound(images=frames()), frames())["failed"] == []
 
 
+def test_a_weight_that_some_gradient_reaches_is_not_dead():
+    """Pixels that are black in every image leave their column of the weights without a gradient."""
+
+    class Linear(nn.Module):
+        steps = 1
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(12, 10)
+
+        def forward(self, x):
+            return self.layer(x.flatten(1)).unsqueeze(0)
+
+    images = torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    images[:, 0] = 0
+    assert checked(Linear(), images)["dead_parameters"] == []
+
+
 class Mixing(nn.Module):
     """Subtracts the mean over the batch."""
 

@@ -493,4 +493,5 @@ def test_scales_change_whose_values_they_are():
 
 
 def test_differences_are_cut_short():
+    assert shortened(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert shortened(["a", "b", "c"]) == "a, b, c" and shortened(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
