@@ -206,9 +206,11 @@ def test_a_quoted_row_runs_by_the_recipe_of_the_work_it_quotes():
             except UserError:  # a network that nobody has built
                 assert ("backbone", n.cell.split(":")[1]) in kinds.not_built()
     assert not {work for found in works.values() for work in found} & {"ldd", "tser", "idsnn", "ecmt", "spikformer_v2"} - {"ecmt"}
-    qcfs = next(n for n in published.read("table1_idsnn") if n.cell == "direct:ann-resnet-18")
+    qcfs = next(n for n in published.read("table1_idsnn") if n.cell == "qcfs-ann:ann-resnet-18")
     assert cells.work_of(qcfs) == "qcfs"
     cell = cells.resolve(cells.cell_of(qcfs), settings({"scale": "paper"}))
+    converted = next(n for n in published.read("table1_idsnn") if n.cell.startswith("qcfs:"))
+    assert dict(cells.resolve(cells.cell_of(converted), settings({"scale": "paper"})).upstream)["ann"].id == cell.id  # the same network
     assert cell.spec["recipe"]["batch_size"] == 300 and cell.sources["batch_size"] == "official"
 
 

@@ -50,10 +50,12 @@ def test_latex_has_the_printed_rows_beside_ours(root):
     assert cells[1][:3] == ["TSER", "entropy=0 ts\\_kl=0", "-"]
     rules = re.findall(r"\\(toprule|midrule|bottomrule)", text)
     assert (
-        rules[0] == "toprule" and rules[-1] == "bottomrule" and text.count("\\begin{tabular}{lllllrr}") == text.count("\\end{tabular}") == 1
+        rules[0] == "toprule"
+        and rules[-1] == "bottomrule"
+        and text.count("\\begin{tabular}{lllllrrl}") == text.count("\\end{tabular}") == 1
     )
     heads = text.partition("\\toprule\n")[2].splitlines()[0]
-    assert heads.count("&") == 6 and all(len(line) == 7 for line in cells)
+    assert heads.count("&") == 7 and all(len(line) == 8 for line in cells)
 
 
 def test_a_rule_stands_between_the_printed_groups(tmp_path):
@@ -64,9 +66,9 @@ def test_a_rule_stands_between_the_printed_groups(tmp_path):
 
 def test_bold_is_what_every_claim_bears_out(root):
     """Rows 3 and 4 lead their claims by sentences; the full method is contradicted by row 4 until it is ahead of it."""
-    bold = [["textbf" in cell for cell in line[5:]] for line in body(export.exported(TABLE, "latex", PAPER, root))]
+    bold = [["textbf" in cell for cell in line[5:7]] for line in body(export.exported(TABLE, "latex", PAPER, root))]
     assert bold == [[False, False]] * 2 + [[False, True]] * 2 + [[False, False]]
-    bold = [["textbf" in cell for cell in line[5:]] for line in body(export.exported(TABLE, "latex", PAPER, ahead(root)))]
+    bold = [["textbf" in cell for cell in line[5:7]] for line in body(export.exported(TABLE, "latex", PAPER, ahead(root)))]
     assert bold == [[False, False]] * 2 + [[False, True]] * 3
     assert "| **80.10 ± 0.14** " in export.exported(TABLE, "markdown", PAPER, root)
 
@@ -132,7 +134,7 @@ def test_what_latex_would_read_is_escaped():
 
 def test_the_command(tmp_path, capsys):
     assert main(["export", TABLE, "--format", "csv", "--directory", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("Method,Options,Backbone,Data set,T,accuracy printed,accuracy obtained\n")
+    assert capsys.readouterr().out.startswith("Method,Options,Backbone,Data set,T,accuracy printed,accuracy obtained,Obtained on\n")
     assert main(["export", TABLE, "--format", "latx", "--directory", str(tmp_path)]) == 2
     assert "did you mean latex?" in capsys.readouterr().err
     with pytest.raises(UserError, match="table3_tser"):

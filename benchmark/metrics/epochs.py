@@ -15,6 +15,18 @@ def reached(run, structure, reading, first):
     return next((epoch for epoch, accuracy in enumerate(run["accuracy_by_epoch"], 1) if accuracy > best), None)
 
 
+def trained(run, *_):
+    """Epochs of the recipe, a cool-down left out."""
+    return run["spec"]["recipe"].get("epochs", 0)
+
+
 METRICS = (
-    Metric("epoch", "epoch at which the accuracy beside it was reached, or epochs trained", "epochs", reader=reached, relative=0.25),
+    Metric(
+        "epoch",
+        "epoch at which the accuracy beside it was reached, or epochs trained",
+        "epochs",
+        reader=reached,
+        relative=0.25,
+        conventions={"trained": {"reader": trained}},
+    ),
 )

@@ -14,7 +14,7 @@ def rate(run, structure, reading, first):
 METRICS = (
     Metric(
         "firing_rate_pct",
-        "spikes per neuron and time step in percent, on the whole test set",
+        "spikes per neuron and time step in percent, on the test images that were counted: all, or fewer of a conversion of many steps",
         "%",
         reader=rate,
         relative=0.10,

@@ -160,7 +160,8 @@ def work_of(number: Number) -> str:
         return number.paper
     same_row = [other.cell.split(":")[0] for other in read(number.name) if other.row == number.row and other.cell]
     methods = [name for name in (number.cell.split(":")[0], *same_row) if name != "direct"]
-    return methods[0] if methods else kinds.backbone(number.cell.split(":")[1]).family.path.stem.replace("_", "-")
+    known = [name for name in methods if recipes.exist(name)]  # what only prepares another method has none of its own
+    return (known or methods)[0] if methods else kinds.backbone(number.cell.split(":")[1]).family.path.stem.replace("_", "-")
 
 
 def reading_of(work: str, chosen: dict) -> str:
@@ -331,6 +332,8 @@ def parameters(cell: Cell, settings: Settings) -> dict:
             raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values.get(key)), map(str, allowed))}")
     for key, (low, high) in tables.get("ranges", {}).items():
         value = values.get(key)
+        if type(defaults[key]) is int and type(value) is not int:
+            raise UserError(f"method {cell.method}: {key} must be a whole number, not {value}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise UserError(f"method {cell.method}: {key} must be a number from {low} to {high}, not {value}")
     return values

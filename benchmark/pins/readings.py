@@ -1,7 +1,8 @@
 """Where on its run a number is read: as the paper reports its accuracies unless the row says otherwise. No part of a cell or of an id.
 
 paper.yaml's `reports` says which epoch a paper prints, the last or the best on the test set, with its source; where the paper does not
-say, what the code behind it does stands under `official` and decides. A paper without `reports` is read after the last epoch.
+say, what the code behind it does stands under `official` and decides. A paper without `reports` is read after the last epoch, a row that
+it quotes at the best one, which the public code of every cited work that we run keeps.
 
 Options of a row say it (OPTIONS), and its time steps do for a method that answers at every step of one run (its literal `any_time`, as
 converted networks do): such rows share the run of the largest T that any of them asks for, and each reads the mean up to its own.
@@ -50,7 +51,7 @@ class Reading:
         steps = found.get("up_to_step", found.get("at_step", read if any_time else None))
         if len(chosen) > 1 or ("at_epoch" in chosen and steps is not None):
             raise UserError(f"{number.name}, row {number.row}: a run keeps no accuracy of one epoch and of single steps: {number.options}")
-        best = steps is None and reported(number.paper, "accuracy")[0] == "best"
+        best = steps is None and (number.origin == "quoted" or reported(number.paper, "accuracy")[0] == "best")
         return cls(found.get("at_epoch", "best" if best else None), steps, "at_step" in chosen, beside, found.get("layer"))
 
     def read(self, metrics: dict) -> float | None:

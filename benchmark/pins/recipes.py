@@ -181,7 +181,7 @@ def check_list(key: str, value: list, said: str) -> None:
         "milestones": all(type(one) is int and one >= 0 for one in value) and value == sorted(value),
         "crop": len(value) == 2 and all(isinstance(one, (int, float)) and 0 < one <= 1 for one in value) and value[0] <= value[1],
         "randaugment_ops": value and all(isinstance(one, str) for one in value),
-        "statistics": len(value) == 2 and all(isinstance(part, list) and part and all(0 <= one <= 1 for one in part) for part in value),
+        "statistics": are_statistics(value),
     }
     if not good.get(key, True):
         wanted = {
@@ -191,6 +191,14 @@ def check_list(key: str, value: list, said: str) -> None:
             "statistics": "[means, deviations] on the 0..1 scale",
         }
         raise UserError(f"{said} must be {wanted[key]}, not {value!r}")
+
+
+def are_statistics(value: list) -> bool:
+    """[means, deviations], as many of each, the deviations above 0."""
+    if len(value) != 2 or not all(isinstance(part, list) and part for part in value) or len(value[0]) != len(value[1]):
+        return False
+    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) and 0 <= one <= 1 for part in value for one in part)
+    return numbers and min(value[1]) > 0
 
 
 def span(of: Key) -> str:

@@ -81,11 +81,17 @@ def check(values: dict, where: str) -> None:
             raise UserError(f"{where}: key '{key}' must be a {kind} ({schema[key]['about']}), not {value!r}")
     for rule in _rules(values.get("recipe", [])):
         recipes.check(rule, f"{where}: key 'recipe'")
-    for printed in values.get("data", {}):
+        if wrong := [part for part in ("params", "network") if part in rule] + ["time_steps"] * ("time_steps" in rule["set"]):
+            raise UserError(f"{where}: key 'recipe' replaces recipe values alone, not {wrong[0]}: a method's are under key 'params'")
+    for printed, used in values.get("data", {}).items():
+        if not isinstance(used, str):
+            raise UserError(f"{where}: key 'data': {printed} needs the name of a data set, not {used!r}")
         if str(printed) not in published.datasets():
             raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), published.datasets())}")
-    for work in values.get("readings", {}):
+    for work, name in values.get("readings", {}).items():
         recipes.sheet(str(work))
+        if not isinstance(name, str):
+            raise UserError(f"{where}: key 'readings': {work} needs the name of one reading, not {name!r}")
     for method, chosen in values.get("params", {}).items():
         if str(method) not in kinds.files("method"):
             raise UserError(f"{where}: key 'params': {unknown('method', str(method), kinds.files('method'))}")

@@ -168,8 +168,9 @@ def about(settings: Settings) -> str:
     text = (
         f"Scale {settings.scale}. A is claimed to beat B. printed: accuracy of A minus that of B as the tables print them, in points (below 0: "
         "the tables themselves have B ahead); said: by how much a sentence puts A ahead; obtained: mean over seeds of A minus B of the same "
-        "seed, last epoch; all seeds share one teacher. The level holds for each claim by itself: of twenty pairs without a difference one "
-        "is expected outside. Where A and B stand in different tables or at different time steps, A's comes first."
+        "seed, each at the epoch that its paper reports; all seeds share one teacher. The level holds for each claim by itself: of twenty "
+        "pairs without a difference one is expected outside. Where A and B stand in different tables or at different time steps, A's "
+        "comes first."
     )
     if settings.twin and any(kinds.dataset(used)[0]["stand_in"] for used in settings.data.values()):
         text += " Tiny twins on stand-in data: a verdict says that the code path works, and nothing about the paper."

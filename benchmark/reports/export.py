@@ -29,6 +29,8 @@ def exported(table: str, form: str, settings: Settings, root: Path) -> str:
     """The table in one of FORMS, from whatever runs exist. UserError for an unknown form or table."""
     if form not in FORMS:
         raise unknown("format", form, FORMS)
+    if table not in published.tables() or table.startswith("figure"):
+        raise unknown("table", table, [name for name in published.tables() if name.startswith("table")])
     return FORMS[form](table, settings, root)
 
 
@@ -48,8 +50,9 @@ def heads_and_body(table: str, settings: Settings, root: Path, strong: Callable[
         for name in names:
             ours = obtained(line, name, sign)
             cells += [printed(line, name, sign), strong(ours) if ours and name == "accuracy" and each.line.first in held else ours]
-        body.append(tuple(cells))
-    return (*(ABOUT[key] for key in about), *(f"{name} {side}" for name in names for side in ("printed", "obtained"))), body
+        body.append((*cells, f"{line['data']}, {line['model']}" if line["n_seeds"] else ""))
+    heads = (*(ABOUT[key] for key in about), *(f"{name} {side}" for name in names for side in ("printed", "obtained")), "Obtained on")
+    return heads, body
 
 
 def printed(line: dict, name: str, sign: str) -> str:

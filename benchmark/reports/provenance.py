@@ -22,7 +22,13 @@ MADE = ("seed", "trained", "measured", "data_checksum", "normalisation", "images
 def of(table: str, settings: Settings, root: Path) -> dict:
     """What stands in <table>.meta.json."""
     counts = origins(table, settings)
-    about = {"table": table, "scale": settings.scale, "verdicts": comparison.VERDICTS, "recipe_origins": ORIGINS}
+    about = {
+        "table": table,
+        "scale": settings.scale,
+        "readings": settings.readings,
+        "verdicts": comparison.VERDICTS,
+        "recipe_origins": ORIGINS,
+    }
     return {**about, "recipe_values": counts, "runs": of_runs(lines.runs_of([table], settings), root)}
 
 

@@ -57,6 +57,7 @@ def described(each: Measured, scale: str) -> dict:
         "dataset": first.dataset,
         "time_steps": first.time_steps,
         "options": first.options,
+        "reading": each.line.resolved.cell.reading if each.line.resolved else "",
         "scale": scale,
         "data": spec["data"]["name"] if spec else "",
         "model": ("twin" if spec["network"]["twin"] else "paper size") if spec else "",
@@ -133,6 +134,8 @@ def digits_of() -> dict[str, int]:
 
 
 BESIDE = {
+    "reading": "the named reading of the recipe that ran, empty for the likely one",
+    "accuracy": "at the epoch that the paper reports; all else (energy, rates, single steps, what learns from it) is of the last epoch's weights",
     "dataset": "as printed; `data` is what was really used",
     "checks": "of the network that ran: the names of those that failed",
     "differs": "what was run otherwise than printed; what it decides is not compared then",
@@ -145,7 +148,7 @@ BESIDE = {
 def columns(found: list[dict]) -> dict[str, str]:
     """What the columns of a table mean."""
     known = metrics.offered().values()
-    return BESIDE | {name: metric.meaning for metric in known for name in (metric.name, metric.column) if found and name in found[0]}
+    return {name: metric.meaning for metric in known for name in (metric.name, metric.column) if found and name in found[0]} | BESIDE
 
 
 READABLE = {  # head: what stands under it

@@ -72,7 +72,7 @@ class Run:
         curve, recipe = root / self.folder / "curve.csv", self.resolved.spec["recipe"]
         if why := self.why(root):
             return why
-        if not curve.exists():
+        if not curve.exists() or not planned(recipe):
             return ""
         with curve.open(encoding="utf-8") as file:
             return f"epoch {sum(1 for _ in csv.DictReader(file))}/{planned(recipe)}"

@@ -28,6 +28,13 @@ def main(words: list[str] | None = None) -> int:
         return 2
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, as argparse wants it."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text}")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
@@ -84,8 +91,8 @@ def parser() -> argparse.ArgumentParser:
     draw_ = command("draw", draw, "draw frames of an event set, a line for each recording, on red, off blue")
     draw_.add_argument("dataset", help="a stand-in, or a data set some of whose recordings lie in the data root")
     draw_.add_argument("--out", type=Path, required=True, help="the picture, x.png")
-    draw_.add_argument("--steps", type=int, default=10, help="frames of a recording")
-    draw_.add_argument("--lines", type=int, default=11, help="recordings at most")
+    draw_.add_argument("--steps", type=positive, default=10, help="frames of a recording")
+    draw_.add_argument("--lines", type=positive, default=11, help="recordings at most")
     draw_.add_argument("--augment", default="", help="a policy of recipe key event_augment")
     for one in (cache_, draw_):
         one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
