@@ -351,3 +351,11 @@ def test_a_specification_needs_nothing_looked_up_and_hides_no_name():
     assert spec["data"]["classes"] == 10 and spec["data"]["form"] == "images" and spec["network"]["neuron"]["name"] == "lif"
     assert spec["code"].keys() == {"method", "network", "neuron", "data", "training"}
     assert "smoke" not in cells.resolve(CELL, settings()).json and "CIFAR10" not in cells.resolve(CELL, settings()).json
+
+
+@pytest.mark.parametrize("line", ["method,x,", "method,,why", ",x,why"])
+def test_a_line_of_the_list_that_lacks_something_is_refused(line, tmp_path, monkeypatch):
+    (tmp_path / "not_built.csv").write_text(f"kind,name,why\n{line}\n")
+    monkeypatch.setattr(kinds, "PAPERS", tmp_path)
+    with pytest.raises(UserError, match="not_built.csv:2: a line needs kind, name and why"):
+        kinds.not_built.__wrapped__()

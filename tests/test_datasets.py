@@ -325,3 +325,16 @@ def test_the_real_cifars(name, classes):
     for found, official in zip((values.mean(1), values.std(1)), cifar.STATISTICS[name], strict=True):
         # the customary values of CIFAR100 are off in the fourth digit
         assert torch.allclose(found, torch.tensor(official, dtype=torch.double), atol=3e-4)
+
+
+def test_real_data_sets_are_declared_as_they_are_published():
+    """Classes, shape, training and test images: Krizhevsky 2009; Amir et al. 2017 (1,176 and 288 clips); Li et al. 2017, 90 % of each class."""
+    entries = {name: catalogue.dataset(name)[0] for name in ("CIFAR10", "CIFAR100", "DVS128", "CIFAR10-DVS", "ImageNet")}
+    found = {name: (entry["classes"], entry["shape"], entry["train"], entry["test"]) for name, entry in entries.items()}
+    assert found == {
+        "CIFAR10": (10, [3, 32, 32], 50000, 10000),
+        "CIFAR100": (100, [3, 32, 32], 50000, 10000),
+        "DVS128": (11, [2, 128, 128], 1176, 288),
+        "CIFAR10-DVS": (10, [2, 128, 128], 9000, 1000),
+        "ImageNet": (1000, [3, 224, 224], 1281167, 50000),
+    }

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -495,3 +496,12 @@ def test_scales_change_whose_values_they_are():
 def test_differences_are_cut_short():
     assert shortened(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert shortened(["a", "b", "c"]) == "a, b, c" and shortened(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+def test_one_stand_in_is_enough_to_say_so():
+    def measured(stand_in):
+        spec = {"network": {"twin": True}, "data": {"stand_in": stand_in}}
+        return SimpleNamespace(line=SimpleNamespace(resolved=SimpleNamespace(spec=spec), lacking=""))
+
+    line = {"row": 1, "checks": "passed", "why": ""}
+    assert "nothing about the paper" in tables.notes([line, line], [measured(True), measured(False)], settings())

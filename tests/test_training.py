@@ -1146,3 +1146,14 @@ def test_a_loss_surface_is_the_loss_along_two_directions(whole):
         for weight, d, e in zip(module.parameters(), one, two, strict=True):
             weight += line["a"] * d + line["b"] * e
         assert line["loss"] == pytest.approx(float(nn.functional.cross_entropy(module(images).mean(0), labels)), rel=1e-4)
+
+
+def test_a_line_for_every_layer_lies_beside_the_metrics(whole):
+    _, folder, metrics = whole
+    with (folder / "layers.csv").open() as file:
+        assert [line["name"] for line in csv.DictReader(file)] == [layer["name"] for layer in metrics["layers"]]
+
+
+def test_the_most_memory_of_a_cpu_is_the_resident_set_in_mebibytes():
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert devices.peak_memory_mb(torch.device("cpu")) == pytest.approx(kibibytes / 1024, rel=0.01)

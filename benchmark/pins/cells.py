@@ -332,8 +332,8 @@ def parameters(cell: Cell, settings: Settings) -> dict:
             raise UserError(f"method {cell.method}: {unknown(f'value of {key}', str(values.get(key)), map(str, allowed))}")
     for key, (low, high) in tables.get("ranges", {}).items():
         value = values.get(key)
-        if type(defaults[key]) is int and type(value) is not int:
-            raise UserError(f"method {cell.method}: {key} must be a whole number, not {value}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise UserError(f"method {cell.method}: {key} must be a number from {low} to {high}, not {value}")
+        if type(defaults[key]) is int and type(value) is not int:
+            raise UserError(f"method {cell.method}: {key} must be a whole number, not {value}")
     return values
