@@ -1,6 +1,7 @@
 """EVA-g/14 at 336x336 (Fang et al., CVPR 2023), the largest network that ECMT converts: timm's.
 
-`pretrained` as in vit.py. Always with the tag: the bare timm name means other weights (fine-tuned from EVA-CLIP). Averages the tokens before its classifier.
+`pretrained` as in vit.py. Always with the tag: the bare timm name means other weights (fine-tuned from EVA-CLIP). Averages the tokens
+before its classifier.
 1,013.01 M parameters; ECMT prints 1,074 M. Built on the meta device it costs nothing, which is enough for all counts.
 """
 

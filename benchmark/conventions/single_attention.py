@@ -31,9 +31,9 @@ def flops(attention: str, tokens: int, channels: int, heads: int, steps: int) ->
 
 
 def count(records: list, preset: str = PRESET) -> dict:
-    """acs or macs of one block, as its blocks average; ops: the same, as the table's column has it. Nothing but products of Q, K and V is counted; one
-    whose shapes the record does not say (a library's fused one) is not.
+    """acs or macs of one block, as its blocks average; ops: the same, as the table's column has it.
 
+    Nothing but products of Q, K and V is counted; one whose shapes the record does not say (a library's fused one) is not.
     The record of a product with real Q and K says nothing of its V: it is taken for spikes, as in all of Table I.
     """
     known = [record for record in records if record.kind == "product" and record.operands and record.scores and record.head_width]

@@ -11,18 +11,16 @@ def of_batch(run, *_):
 
 
 def hours(run, *_):
+    """See `seconds`."""
+    found = seconds(run)
+    return None if found is None else found / 3600
+
+
+def seconds(run: dict) -> float | None:
     """Of the run and of what it goes on from (a pre-trained encoder, fewer steps), not of a teacher's training; None where one is unknown."""
-    times = [run.get("seconds"), *(seconds(other) for other in going_on_from(run))]
-    return None if None in times else sum(times) / 3600
-
-
-def seconds(run):
-    found = hours(run)
-    return None if found is None else 3600 * found
-
-
-def going_on_from(run: dict) -> list[dict]:
-    return [other for role, other in run.get("before", {}).items() if role in ("encoder", "start")]
+    going_on_from = [other for role, other in run.get("before", {}).items() if role in ("encoder", "start")]
+    times = [run.get("seconds"), *map(seconds, going_on_from)]
+    return None if None in times else sum(times)
 
 
 METRICS = (

@@ -1,9 +1,11 @@
 """Gradients that stand in for the derivative of the step function, x = v - threshold; alpha has no default.
 
 All have an area of 1. TET's triangle max(0, gamma - |x|) / gamma^2 is `triangle` with
-alpha = 1 / gamma. Another one is a line here; `_fused.py` may have a fast form of it.
+alpha = 1 / gamma. Another one is a line here; `_fused.py` may have a fast form of it. `StraightThrough` is for neurons of conversions,
+whose membranes pass a gradient on as it is.
 """
 
+import torch
 from spikingjelly.activation_based import surrogate
 
 from benchmark.shared.errors import UserError, unknown
@@ -23,3 +25,15 @@ def surrogate_function(name: str, alpha: float) -> surrogate.SurrogateFunctionBa
     if not alpha > 0:
         raise UserError(f"the surrogate's alpha is {alpha}; it must be positive")
     return SURROGATES[name](alpha=float(alpha))
+
+
+class StraightThrough(torch.autograd.Function):
+    """What `fire` sends for a membrane, with the derivative 1."""
+
+    @staticmethod
+    def forward(ctx, charged, fire):
+        return fire(charged)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None

@@ -15,6 +15,7 @@ import torch
 
 from benchmark.neurons._base import Stepwise
 from benchmark.neurons._fused import BLOCK, _dense, _rows
+from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
 CONSTANTS = {
@@ -74,18 +75,6 @@ class IntegrateAndFire(Stepwise):
         _all_steps(_rows(x, len(x)), _rows(sent, len(x)), *(_rows(value, 1)[0] for value in values))
         self.v, self.sum = values[:2]
         return sent
-
-
-class StraightThrough(torch.autograd.Function):
-    """What `fire` sends for a membrane, with the derivative 1."""
-
-    @staticmethod
-    def forward(ctx, charged, fire):
-        return fire(charged)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad, None
 
 
 def reference(x, *, theta, start, lower):

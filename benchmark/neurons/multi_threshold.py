@@ -16,6 +16,7 @@ import torch
 
 from benchmark.neurons._base import Stepwise
 from benchmark.neurons._fused import BLOCK, _dense, _rows
+from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
 CONSTANTS = {
@@ -73,18 +74,6 @@ class MultiThreshold(Stepwise):
         _all_steps(_rows(x, len(x)), _rows(sent, len(x)), _rows(v, 1)[0], self.n, self.theta1.item(), self.theta2.item())
         self.v = v
         return sent
-
-
-class StraightThrough(torch.autograd.Function):
-    """What `fire` sends for a membrane, with the derivative 1."""
-
-    @staticmethod
-    def forward(ctx, charged, fire):
-        return fire(charged)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad, None
 
 
 def closed_form(m, n: int, theta1, theta2):

@@ -9,7 +9,7 @@ A gradient passes each step's membrane straight through, and none from step to s
 import torch
 
 from benchmark.neurons._base import Stepwise
-from benchmark.neurons.integrate_and_fire import StraightThrough
+from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
 CONSTANTS = {"theta": "threshold, and what a spike is worth", "probe": "steps before it is decided who stays silent"}

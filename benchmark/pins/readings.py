@@ -2,7 +2,7 @@
 
 paper.yaml's `reports` says which epoch a paper prints, the last or the best on the test set, with its source; where the paper does not
 say, what the code behind it does stands under `official` and decides. A paper without `reports` is read after the last epoch, a row that
-it quotes at the best one, which the public code of every cited work that we run keeps.
+it quotes at the best one, as the public code of cited works does (read of SEW-ResNet, PLIF, SRP and the Spike-driven Transformer).
 
 Options of a row say it (OPTIONS), and its time steps do for a method that answers at every step of one run (its literal `any_time`, as
 converted networks do): such rows share the run of the largest T that any of them asks for, and each reads the mean up to its own.
@@ -34,7 +34,8 @@ STEPS = re.compile(r"(\d+)(?:\((\d+)\)|/(\d+))?")
 @dataclass(frozen=True)
 class Reading:
     """epoch: None for the last, `best`, or counted from 1. steps: the mean of the first so many, None for all that ran.
-    layer: of the network, no place on a run. alone: only the last of `steps`. beside: what stands in brackets or behind the slash of the printed steps."""
+    alone: only the last of `steps`. beside: what stands in brackets or behind the slash of the printed steps. layer: of the network, no
+    place on a run."""
 
     epoch: int | str | None = None
     steps: int | None = None

@@ -135,7 +135,10 @@ def digits_of() -> dict[str, int]:
 
 BESIDE = {
     "reading": "the named reading of the recipe that ran, empty for the likely one",
-    "accuracy": "at the epoch that the paper reports; all else (energy, rates, single steps, what learns from it) is of the last epoch's weights",
+    "accuracy": (
+        "top-1 test accuracy, %, at the epoch that the paper reports, mean over seeds; all else (energy, rates, single steps, what learns "
+        "from it) is of the last epoch's weights"
+    ),
     "dataset": "as printed; `data` is what was really used",
     "checks": "of the network that ran: the names of those that failed",
     "differs": "what was run otherwise than printed; what it decides is not compared then",
