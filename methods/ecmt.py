@@ -4,9 +4,9 @@ Paper: ECMT. Expectation compensation around everything that is not linear, mult
 inputs of every product, their smallest thresholds percentiles of what the artificial network has there (Algorithm 1). The image is
 presented unchanged at every step, biases and the residual stream are real numbers, and the answer at t is the mean of the first t outputs:
 one run to the largest T answers for every smaller one.
-Equations: o(t) = t F(S(t) / t) - (t-1) F(S(t-1) / (t-1))   (15; of a product 16 to 18), in benchmark/networks/expectation.py;
+Equations: o(t) = t F(S(t) / t) - (t-1) F(S(t-1) / (t-1))   (15; of a product 16 to 18), in benchmark/networks/converting/expectation.py;
   the neuron's (19 to 25) in benchmark/neurons/multi_threshold.py; parallel parameter normalisation (26 to 29), which rewrites weights
-  and changes no number, in benchmark/networks/parallel.py: tested, not used.
+  and changes no number, in benchmark/networks/converting/parallel.py: tested, not used.
 Expected: ECMT Table 1, ViT-S/16, ImageNet: T=4: 62.85, T=8: 76.03, T=12: 77.41; ANN 78.04.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table1_ecmt.csv
 
@@ -27,9 +27,9 @@ ViTs were trained with mean and deviation 0.5 (a recipe's matter), and its energ
 from timm.models.vision_transformer import VisionTransformer
 
 from benchmark.method import Method
-from benchmark.networks.calibration import bases, percentiles
-from benchmark.networks.conversion import convert, surveyed
-from benchmark.networks.places import SIDES
+from benchmark.networks.converting.calibration import bases, percentiles
+from benchmark.networks.converting.conversion import convert, surveyed
+from benchmark.networks.converting.places import SIDES
 from benchmark.neurons.multi_threshold import neuron
 
 ATTENTION_MAP, MLP_INPUT = (0.0125, 0.0125), (0.25, 0.08)  # theta1, theta2 of the public code

@@ -11,7 +11,7 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table1_idsnn.cs
 import math
 
 from benchmark.method import Method
-from benchmark.networks.conversion import convert, surveyed
+from benchmark.networks.converting.conversion import convert, surveyed
 from benchmark.neurons.integrate_and_fire import neuron
 
 

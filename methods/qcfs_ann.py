@@ -11,7 +11,7 @@ before training, is that code's.
 """
 
 from benchmark.method import Method, cross_entropy
-from benchmark.networks.activations import ClipFloor, replaced
+from benchmark.networks.converting.activations import ClipFloor, replaced
 
 
 class QCFSANN(Method):

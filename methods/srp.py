@@ -11,7 +11,7 @@ CIFAR. Operations and rates of a run are those of all steps.
 """
 
 from benchmark.method import Method
-from benchmark.networks.conversion import convert, surveyed
+from benchmark.networks.converting.conversion import convert, surveyed
 from benchmark.neurons.residual_membrane import neuron
 
 

@@ -15,11 +15,11 @@ from torch import nn
 from benchmark.backbones import ann_resnet, ann_transformer, ann_vgg
 from benchmark.backbones.vit import TokenTransformer
 from benchmark.measuring.accumulates import layer_accumulates, product_accumulates
-from benchmark.networks.calibration import Percentiles, bases, percentiles
-from benchmark.networks.conversion import convert, survey
-from benchmark.networks.expectation import Clock, Expectation, Product, increments, running_mean
-from benchmark.networks.explicit import ExplicitAttention, explicit
-from benchmark.networks.parallel import current, normalised, planes
+from benchmark.networks.converting.calibration import Percentiles, bases, percentiles
+from benchmark.networks.converting.conversion import convert, survey
+from benchmark.networks.converting.expectation import Clock, Expectation, Product, increments, running_mean
+from benchmark.networks.converting.explicit import ExplicitAttention, explicit
+from benchmark.networks.converting.parallel import current, normalised, planes
 from benchmark.neurons import multi_threshold
 from benchmark.shared.errors import UserError
 from benchmark.timing.conversion import Loop

@@ -8,7 +8,7 @@ import torch
 from test_conversion import alive, answers, error, images, project, up_to
 
 from benchmark.backbones import ann_resnet, ann_vgg
-from benchmark.networks.activations import ClipFloor, replaced
+from benchmark.networks.converting.activations import ClipFloor, replaced
 from benchmark.neurons import integrate_and_fire, residual_membrane
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import read_sealed

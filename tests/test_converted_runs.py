@@ -12,7 +12,7 @@ from benchmark.conventions import Record
 from benchmark.measuring.accumulates import product_accumulates
 from benchmark.measuring.counter import Counter
 from benchmark.networks import build
-from benchmark.networks.explicit import explicit
+from benchmark.networks.converting.explicit import explicit
 from benchmark.pins.readings import Reading
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import read_sealed

@@ -16,8 +16,8 @@ from benchmark.conventions import Record
 from benchmark.measuring.accumulates import product_accumulates, sums_with
 from benchmark.measuring.products import operation_of, product_around
 from benchmark.measuring.spike_counts import REAL, Range, Remembered
-from benchmark.networks import expectation
 from benchmark.networks.attention import AttentionProduct, Product
+from benchmark.networks.converting import expectation
 from benchmark.networks.layers import First, Head, InverseAndResidual, Residual, Sum
 from benchmark.neurons._base import Neuron
 

@@ -1,1 +1,1 @@
-"""How long things take, measured by hand: python -m benchmark.timing.training_step, python -m benchmark.timing.counting."""
+"""How long things take, measured by hand: python -m benchmark.timing.<file>, training_step for one."""

@@ -17,9 +17,9 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from benchmark.networks.conversion import Converted
-from benchmark.networks.explicit import copy_of, explicit
-from benchmark.networks.places import kind_of
+from benchmark.networks.converting.conversion import Converted
+from benchmark.networks.converting.explicit import copy_of, explicit
+from benchmark.networks.converting.places import kind_of
 from methods.ecmt import ECMT
 
 

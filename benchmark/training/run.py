@@ -17,7 +17,7 @@ from benchmark.measuring import checks
 from benchmark.measuring.counter import Counter
 from benchmark.method import Method
 from benchmark.networks import build as network
-from benchmark.networks.conversion import Converted
+from benchmark.networks.converting.conversion import Converted
 from benchmark.networks.layers import count_parameters
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed

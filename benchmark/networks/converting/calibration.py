@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from benchmark.networks.places import SIDES, Place, hooks, kind_of
+from benchmark.networks.converting.places import SIDES, Place, hooks, kind_of
 from benchmark.shared.errors import UserError
 
 HALF = 2**15  # bins of one sign

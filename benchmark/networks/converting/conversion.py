@@ -16,9 +16,9 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from benchmark.networks.expectation import Clock, Expectation, Fires, Held, Product
-from benchmark.networks.explicit import copy_of, explicit
-from benchmark.networks.places import SIDES, Place, find_places, hooks, kind_of
+from benchmark.networks.converting.expectation import Clock, Expectation, Fires, Held, Product
+from benchmark.networks.converting.explicit import copy_of, explicit
+from benchmark.networks.converting.places import SIDES, Place, find_places, hooks, kind_of
 from benchmark.shared.errors import UserError
 
 ROOM = {"cpu": 2**24, "cuda": 2**30}  # bytes of the largest activation of what goes through at once; larger ones cost page faults

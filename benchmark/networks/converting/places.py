@@ -9,8 +9,8 @@ import torch
 from timm.layers import DropPath, LayerScale, RmsNorm, SimpleNorm, activations, activations_me
 from torch import nn
 
-from benchmark.networks import activations as quantised
 from benchmark.networks.attention import MatMul
+from benchmark.networks.converting import activations as quantised
 from benchmark.shared.errors import UserError
 
 SYNAPSES = (nn.Linear, nn.Conv1d, nn.Conv2d)
