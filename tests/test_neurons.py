@@ -11,7 +11,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.base import MemoryModule
 
-from benchmark.neurons import Maker, lif, maker, names, plif
+from benchmark.neurons import Maker, _fused, lif, maker, names, plif
 from benchmark.neurons._base import Neuron
 from benchmark.neurons._fused import BLOCK, Fused, Pass
 from benchmark.neurons._surrogates import SURROGATES, surrogate_function
@@ -198,13 +198,43 @@ def test_without_a_gradient_nothing_is_kept(name, back_end):
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if isinstance(layer(name), Fused)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_fused_neuron_saves_its_input_and_nothing_else(name, dtype):
-    x, saved = currents(4, 3, 500, dtype=dtype).requires_grad_(), []
+@pytest.mark.parametrize("kept", ["charged", "half", "static"])
+def test_a_fused_neuron_saves_its_membranes_or_its_smaller_input_and_nothing_else(name, kept):
+    """Charged membranes are as large as a float32 input; one in half precision, or the same at every step, is smaller and kept itself."""
+    given = currents(1 if kept == "static" else 4, 3, 500, dtype=torch.bfloat16 if kept == "half" else torch.float32).requires_grad_()
+    saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
-        layer(name)(x)
-    large = [tensor for tensor in saved if tensor.numel() > 1]
-    assert [tensor.data_ptr() for tensor in large] == [x.data_ptr()]
+        layer(name)(given.expand(4, -1, -1))
+    (large,) = [tensor for tensor in saved if tensor.numel() > 1]
+    assert (large.data_ptr() == given.data_ptr()) == (kept != "charged")
+    assert (large.numel(), large.dtype) == (given.numel(), given.dtype)
+
+
+def test_without_a_gradient_the_kernel_writes_no_charged_membrane(monkeypatch):
+    forward, written = _fused._forward, []
+    monkeypatch.setattr(
+        _fused, "_forward", lambda x, spikes, charged, *rest: written.append(charged.size) or forward(x, spikes, charged, *rest)
+    )
+    x = currents(4, 3, 50)
+    with torch.no_grad():
+        layer("lif")(x)
+    layer("lif")(x.requires_grad_())
+    assert written == [0, x.numel()]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if isinstance(layer(name), Fused)])
+def test_both_ways_back_give_the_same_gradient(name):
+    """The same currents once as a static image, which is kept itself, and once written out at every step, whose membranes are kept."""
+    given = currents(1, 3, 500)
+    gradients = []
+    for repeat in (lambda x: x.expand(4, -1, -1), lambda x: x.repeat(4, 1, 1)):
+        x, node = given.clone().requires_grad_(), layer(name)
+        sent = node(repeat(x))
+        (sent * torch.arange(1.0, 5.0)[:, None, None]).sum().backward()
+        gradients.append([x.grad, *(parameter.grad for parameter in node.parameters())])
+    assert gradients[0][0].any()
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)  # the four steps are summed in another order
 
 
 @each_file

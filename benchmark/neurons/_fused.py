@@ -73,29 +73,34 @@ class Fused(Neuron):
 
 
 class Pass(torch.autograd.Function):
-    """All T steps in one pass over the input in its own storage order; saves the input alone, the way back charges membranes anew."""
+    """All T steps in one pass over the input in its own storage order; saves the charged membranes, or the input where it is smaller (in
+    half precision, or the same at every step): then the way back charges them anew, to the bit."""
 
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back):
         x = _dense(x, 0 if shared else 1)
         spikes = _like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
+        again = x.nbytes < last.element_size() * spikes.numel()
+        charged = torch.empty_like(spikes, dtype=torch.float32) if any(ctx.needs_input_grad) and not again else None
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        _forward(_rows(x, 1 if shared else steps), _rows(spikes, steps), _rows(last, 1), *charge)
-        ctx.save_for_backward(x)
+        _forward(_rows(x, 1 if shared else steps), _rows(spikes, steps), _rows(charged, steps), _rows(last, 1), *charge)
+        ctx.save_for_backward(x if again else charged)
         ctx.constants, ctx.steps, ctx.shared, ctx.learned = (*charge, *back), steps, shared, rate is not None
+        ctx.again = again
         ctx.mark_non_differentiable(last)
         return spikes, last
 
     @staticmethod
     def backward(ctx, grad_spikes, _):
-        (x,) = ctx.saved_tensors
-        given, layout = (1, (x.numel(), *x.stride())) if ctx.shared else (ctx.steps, x.stride())
+        (saved,) = ctx.saved_tensors
+        x, charged = (saved, None) if ctx.again else (None, saved)
+        given, layout = (1, (saved.numel(), *saved.stride())) if ctx.shared else (ctx.steps, saved.stride())
         if grad_spikes.stride() != layout:
-            grad_spikes = torch.empty_strided(grad_spikes.shape, layout, dtype=x.dtype).copy_(grad_spikes)
-        grad = torch.empty_like(x)
-        rates = np.zeros(-(-x.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
-        rows = _rows(grad_spikes, ctx.steps), _rows(x, given), _rows(grad, given)
+            grad_spikes = torch.empty_strided(grad_spikes.shape, layout, dtype=saved.dtype).copy_(grad_spikes)
+        grad = torch.empty_like(saved)
+        rates = np.zeros(-(-saved.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
+        rows = _rows(grad_spikes, ctx.steps), _rows(x, given), _rows(charged, given), _rows(grad, given)
         _backward(*rows, rates, *ctx.constants)
         return grad, torch.tensor(rates.sum(), dtype=torch.float32) if ctx.learned else None, None, None, None, None
 
@@ -209,7 +214,7 @@ def _fire(h, s, v, threshold, reset):
 
 
 @kernel
-def _forward(x, spikes, last, leak, learned, decay_input, threshold, reset):
+def _forward(x, spikes, charged, last, leak, learned, decay_input, threshold, reset):
     steps, n = spikes.shape
     leak, threshold, rest = np.float32(leak), np.float32(threshold), np.float32(0 if reset != reset else reset)
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
@@ -219,9 +224,10 @@ def _forward(x, spikes, last, leak, learned, decay_input, threshold, reset):
         x_buffer, s_buffer, h_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
         for t in range(steps):
             current = _read(x[t if x.shape[0] > 1 else 0, lo:hi], x_buffer)
+            h = charged[t, lo:hi] if charged.size > 0 else h_buffer
             out = spikes[t, lo:hi]
-            _charge(current, v, h_buffer, leak, learned, decay_input, rest)
-            _fire(h_buffer, _write(out, s_buffer), v, threshold, reset)
+            _charge(current, v, h, leak, learned, decay_input, rest)
+            _fire(h, _write(out, s_buffer), v, threshold, reset)
             _finish(out, s_buffer)
 
 
@@ -330,23 +336,26 @@ def _charge_all(x, charged, v, x_buffer, leak, learned, decay_input, threshold, 
 
 
 @kernel
-def _backward(grad_spikes, x, grad, rates, leak, learned, decay_input, threshold, reset, detach_reset, kind, alpha):
+def _backward(grad_spikes, x, charged, grad, rates, leak, learned, decay_input, threshold, reset, detach_reset, kind, alpha):
     steps, n = grad_spikes.shape
-    shared, rate = grad.shape[0] < steps, leak if learned else 1 / leak
+    shared, again, rate = grad.shape[0] < steps, charged.size == 0, leak if learned else 1 / leak
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
         lo, hi = block * BLOCK, min(n, (block + 1) * BLOCK)
         s_buffer, g_buffer, x_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
-        carry, total, charged = np.zeros(hi - lo, np.float32), np.zeros(hi - lo, np.float32), np.empty((steps, hi - lo), np.float32)
-        _charge_all(x[:, lo:hi], charged, g_buffer, x_buffer, leak, learned, decay_input, threshold, reset)
+        carry, total = np.zeros(hi - lo, np.float32), np.zeros(hi - lo, np.float32)
+        anew = np.empty((steps if again else 0, hi - lo), np.float32)
+        if again:
+            _charge_all(x[:, lo:hi], anew, g_buffer, x_buffer, leak, learned, decay_input, threshold, reset)
         for back in range(steps):
             t = steps - 1 - back
-            h, incoming = charged[t], _read(grad_spikes[t, lo:hi], s_buffer)
+            h, incoming = anew[t] if again else charged[t, lo:hi], _read(grad_spikes[t, lo:hi], s_buffer)
             out = grad[0 if shared else t, lo:hi]
             g = g_buffer if shared else _write(out, g_buffer)
             _surrogate(h, g, threshold, kind, alpha)
             _step_back(incoming, h, g, carry, rate, decay_input, threshold, reset, detach_reset)
             if learned:
-                rates[block] += _rate_gradient(g, h, charged[max(t - 1, 0)], t == 0, rate, decay_input, threshold, reset)
+                before = anew[max(t - 1, 0)] if again else charged[max(t - 1, 0), lo:hi]
+                rates[block] += _rate_gradient(g, h, before, t == 0, rate, decay_input, threshold, reset)
             if shared:
                 _sum(g, total, _write(out, x_buffer))
                 _finish(out, x_buffer)
