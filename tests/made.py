@@ -43,6 +43,7 @@ def metrics(run: Run, curve=None, **changes) -> dict:
         "accuracy_counted": last,
         "parameters": 123_456,
         "layers": LAYERS,
+        "firing_by_threshold": {},
         "checks": {"gap_batch_size": 0.0, "failed": []},
         "images": {"train": spec["data"]["train"], "test": spec["data"]["test"]},
         "data_checksum": "d",

@@ -486,6 +486,8 @@ def test_firing_is_counted_by_step_and_threshold():
     torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(found[name].sum(1), (values != 0).double().flatten(1).mean(1), rtol=0, atol=1e-12)
     assert list(found) == list(network.neurons()) and found[name].sum(1).min() > 0.1
+    *spikes, neurons = network.firing_by_threshold(images(3, dtype=torch.float32))[name]
+    assert spikes == (expected * values[0].numel()).sum(0).round().tolist() and neurons == values.numel()
     assert not neuron._forward_hooks or len(neuron._forward_hooks) == 1
 
 

@@ -17,7 +17,7 @@ from benchmark.shared.errors import UserError
 from benchmark.training import surface
 from tests import made
 
-NAMES = ["figure5_idsnn", "figure4_ldd", "figure2_tser", "figure3_tser", "figure4_tser"]
+NAMES = ["figure5_ecmt", "figure6_ecmt", "figure5_idsnn", "figure4_ldd", "figure2_tser", "figure3_tser", "figure4_tser"]
 
 
 def entries(name, **chosen):
@@ -118,6 +118,26 @@ def test_a_sweep_has_the_option_as_a_column(tmp_path):
         (0.001, 60.0, 51.0),
     ]
     assert [point["verdict"] for point in points[2:]] == ["not run"] * 4 and not any("lam" in point for point in points[2:])
+
+
+def test_a_conversion_is_drawn_at_every_step(tmp_path):
+    """The mean of the first t outputs, at every t of the one run that answers for all."""
+    chosen = settings({"seeds": 2})
+    line = of_table("figure5_ecmt", chosen)[0]
+    for run, accuracies in zip(line.runs, ([10.0, *[80.0] * 10, 90.0], [20.0, *[80.0] * 10, 94.0]), strict=True):
+        pretend(tmp_path, run, accuracy_up_to=accuracies)
+    points = figures.drawn(line, "smoke", tmp_path)
+    assert [(point["step"], point["accuracy"]) for point in points] == [(t, a) for t, a in enumerate([15.0, *[80.0] * 10, 92.0], 1)]
+
+
+def test_a_threshold_has_its_share_of_all_neurons_and_of_each_place(tmp_path):
+    """n = 2: spikes of 1, 2, -1, -2 times the smallest, then neurons times steps: 10 + 30 of them."""
+    line = of_table("figure6_ecmt", settings())[0]
+    pretend(tmp_path, line.runs[0], firing_by_threshold={"fc1": [5, 1, 2, 0, 10], "fc2": [3, 0, 6, 3, 30]})
+    points = figures.drawn(line, "smoke", tmp_path)
+    drawn = {place: {p["threshold"]: p["rate"] for p in points if p["place"] == place} for place in ("all", "fc1", "fc2")}
+    assert drawn["all"] == {1: 20.0, 2: 2.5, -1: 20.0, -2: 7.5}
+    assert drawn["fc1"] == {1: 50.0, 2: 10.0, -1: 20.0, -2: 0.0} and drawn["fc2"] == {1: 10.0, 2: 0.0, -1: 20.0, -2: 10.0}
 
 
 def test_a_curve_has_every_epoch_and_both_losses(tmp_path):

@@ -156,6 +156,8 @@ def test_a_key_that_is_missing(key, tmp_path):
         ({"accuracy_by_step": [40.0]}, "accuracy_by_step has not 2 values"),
         ({"accuracy_by_step": [40.0, 100.1]}, "accuracy_by_step is no percentage"),
         ({"accuracy_up_to": [40.0] * 3}, "accuracy_up_to has not 2 values"),
+        ({"firing_by_threshold": {"fc1": [3, 2]}}, "firing_by_threshold are no counts of spikes"),
+        ({"firing_by_threshold": {"fc1": [3, 2, 4]}}, "firing_by_threshold are no counts of spikes"),
         ({"accuracy_up_to": [40.0, None]}, "accuracy_up_to is no percentage"),
         ({"accuracy_counted": 200.0}, "accuracy_counted is no percentage"),
         ({"epochs": 5.0}, "epochs are no whole numbers"),

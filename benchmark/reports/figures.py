@@ -95,7 +95,33 @@ def around(measured: Measured, root: Path) -> list[dict]:
     return [*points, averaged("roughness", [roughness(grid) for grid in grids])]
 
 
+def by_time(measured: Measured, root: Path) -> list[dict]:
+    """The accuracy of the first t steps together, for every t of the run."""
+    return [
+        {"step": t, **averaged("accuracy", values)} for t, values in enumerate(zip(*of_all(measured, "accuracy_up_to"), strict=True), 1)
+    ]
+
+
+def by_threshold(measured: Measured, root: Path) -> list[dict]:
+    """How often each threshold, in units of the smallest of its sign, sends its spike: over all neurons, then place by place."""
+    runs = of_all(measured, "firing_by_threshold")
+    whole = [[sum(column) for column in zip(*run.values(), strict=True)] for run in runs]
+    return [*rates("all", whole), *(point for place in runs[0] for point in rates(place, [run[place] for run in runs]))]
+
+
+def rates(place: str, counts: list[list[float]]) -> list[dict]:
+    """One point per threshold. counts: for each seed spikes of lambda_1 ... lambda_2n, then neurons times steps."""
+    n = len(counts[0]) // 2
+    signed = [2**p for p in range(n)] + [-(2**p) for p in range(n)]
+    shares = [[100 * count / run[-1] for count in run[:-1]] for run in counts]
+    return [
+        {"place": place, "threshold": one, **averaged("rate", list(of))} for one, of in zip(signed, zip(*shares, strict=True), strict=True)
+    ]
+
+
 POINTS = {
+    "accuracy_up_to_step": by_time,
+    "firing_by_threshold": by_threshold,
     "accuracy": by_option,
     "accuracy_step_mean": by_step,
     "accuracy_step_spread": by_step,

@@ -22,7 +22,7 @@ STATES = {
 KEYS = (  # of a whole metrics.json
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
-    *("normalisation", "weights", "trained", "measured"),
+    *("firing_by_threshold", "normalisation", "weights", "trained", "measured"),
 )
 
 
@@ -112,6 +112,7 @@ def check(values: dict, spec: dict, seed: int) -> None:
     check_accuracies(values, spec["time_steps"])
     check_amounts(values)
     check_layers(values["layers"])
+    check_firing(values["firing_by_threshold"])
     failed = values["checks"].get("failed") if isinstance(values["checks"], dict) else None
     expect(isinstance(failed, list) and all(isinstance(name, str) for name in failed), "checks do not say which failed")
 
@@ -165,6 +166,13 @@ def check_layers(layers: list) -> None:
             raise Damaged(f"a layer is no record ({error})") from None
         amounts = (record.images, record.dense, record.events, record.values, record.spikes, record.neurons, record.inputs, record.total)
         expect(all(number(amount, 0) for amount in amounts) and record.spikes <= record.neurons, f"layer {record.name} is out of range")
+
+
+def check_firing(places) -> None:
+    """Spikes of each threshold of every place, and then how many could have been."""
+    counts = list(places.values()) if isinstance(places, dict) else [None]
+    good = [isinstance(found, list) and len(found) % 2 and all(number(count, 0) for count in found) for found in counts]
+    expect(all(good) and all(sum(found[:-1]) <= found[-1] for found in counts), "firing_by_threshold are no counts of spikes")
 
 
 def number(value, low: float, high: float = math.inf) -> bool:

@@ -176,6 +176,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     curve = training.curve or [{"epoch": 0, "accuracy": counted.mean}]
     write_csv(training.folder / "curve.csv", curve)  # a run without epochs, or killed after its last one, has none
     best = max(curve, key=lambda line: line["accuracy"])
+    firing = training.student.firing_by_threshold(images) if isinstance(training.student, Converted) else {}
     return {
         "accuracy": curve[-1]["accuracy"],
         "accuracy_best": best["accuracy"],
@@ -187,6 +188,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "accuracy_counted": counted.mean,
         "parameters": count_parameters(training.student),
         "layers": [record.to_dict() for record in records],
+        "firing_by_threshold": firing,
         "checks": checks.check(training.student, images),
     }
 

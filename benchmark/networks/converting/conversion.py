@@ -89,6 +89,17 @@ class Converted(nn.Module):
 
     def firing(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Place -> share of its neurons that fired at each step and threshold [T, 2n] in float64, over these images."""
+        return {name: count[:, :-1] / count[:, -1:] for name, count in self.fired(images).items()}
+
+    def firing_by_threshold(self, images: torch.Tensor) -> dict[str, list[float]]:
+        """Place -> spikes of each threshold lambda_1 ... lambda_2n, then how many could have been, over these images and all steps; empty
+        where a neuron has no ladder of thresholds."""
+        if not all(hasattr(neuron, "thresholds") for neuron in self.neurons().values()):
+            return {}
+        return {name: count.sum(0).tolist() for name, count in self.fired(images).items()}
+
+    def fired(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Place -> how many neurons fired at each step and threshold, and how many there are [T, 2n + 1] in float64, over these images."""
         counts = dict.fromkeys(self.places, 0)
         handles = []
         for name, neuron in self.neurons().items():
@@ -106,7 +117,7 @@ class Converted(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        return {name: count[:, :-1] / count[:, -1:] for name, count in counts.items()}
+        return counts
 
 
 def surveyed(ann: nn.Module, calibration: Iterable[torch.Tensor]) -> tuple[nn.Module, list[Place], Iterator[torch.Tensor]]:
