@@ -141,6 +141,20 @@ def chosen(line, whole, **_):
     assert 0 < some < every and "0 done" in whole.does(line)
 
 
+def cost(line, whole, **_):
+    """As printed, where nothing has run."""
+    assert "6 runs, 0 done: 90,000,000 training images" in whole.does(line)
+
+
+def importing(line, whole, **_):
+    """As printed, where the other working directory holds one run, of nobody's table."""
+    folder = whole.folder.parent / "theirs/runs/made-up-T1-12345678/seed0"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text("{}")
+    done = whole.run("bash", "-c", line)
+    assert (done.returncode, done.stdout) == (1, "refused      runs/made-up-T1-12345678/seed0  no table asks for it at this scale\n")
+
+
 def page(line, whole, **_):
     """As printed, where nothing has run."""
     whole.does(line)
@@ -250,6 +264,8 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"python -m benchmark status \w+": status,
     r"python -m benchmark status --.*": chosen,
     r"python -m benchmark table \w+": partial_table,
+    r"python -m benchmark cost .*": cost,
+    r"python -m benchmark import .*": importing,
     r"python -m benchmark report": page,
     r"python -m benchmark export \w+ --format latex": export,
     r"python -m benchmark cache --clean": cache,

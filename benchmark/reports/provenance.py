@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmark.pins.settings import Settings
 from benchmark.reports import comparison
-from benchmark.runs import lines
+from benchmark.runs import imported, lines
 from benchmark.runs.run import Run
 
 ORIGINS = {  # first word of a recipe value's source: what it means
@@ -39,7 +39,8 @@ def of_runs(runs: dict[Path, Run], root: Path) -> dict:
         metrics = run.metrics(root) or {}
         spec, sources = run.resolved.spec, run.resolved.sources
         recipe = {key: {"value": value, "source": sources[key]} for key, value in spec["recipe"].items()}
-        described[str(folder)] = {"state": run.state(root), "spec": spec, "recipe": recipe, **{key: metrics.get(key) for key in MADE}}
+        made = {**{key: metrics.get(key) for key in MADE}, "imported": imported.origin_of(run, root)}
+        described[str(folder)] = {"state": run.state(root), "spec": spec, "recipe": recipe, **made}
     return described
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from functools import cache, partial
 from pathlib import Path
 
 import yaml
@@ -35,6 +36,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def rate(text: str) -> float:
+    """A number greater than 0, as argparse wants it."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number greater than 0, not {text}")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
@@ -48,11 +60,19 @@ def parser() -> argparse.ArgumentParser:
     status_.add_argument("table", nargs="*", help="tables (default: all)")
     table_ = command("table", table, "write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
-    for one in (status_, table_):
+    cost_ = command("cost", cost, "what a table's runs come to in images, operations and hours, before any of them starts")
+    cost_.add_argument("table")
+    cost_.add_argument(
+        "--throughput", type=rate, metavar="MAC/S", help="multiply-accumulates per second of your device (default: measured)"
+    )
+    for one in (status_, table_, cost_):
         one.add_argument("--row", type=int, help="of this printed row alone (of a table that is printed, not written)")
         one.add_argument("--dataset", default="", help="of this data set, as printed")
         one.add_argument("--method", default="", help="of this method: as in methods/, or a part of its printed name")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
+    import_ = command("import", import_runs, "take the finished runs of another machine's working directory, each after it was checked")
+    import_.add_argument("source", type=Path, help="a working directory: it holds runs/")
+    import_.add_argument("--origin", default="", help="who made them, as tables' .meta.json will say (default: the directory's name)")
     reference_ = command("reference", reference, "write a table of our networks on real recordings from its finished runs")
     reference_.add_argument("table")
     reference_.add_argument("--directory", type=Path, default=Path(), help="working directory of its runs")
@@ -60,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     export_ = command("export", export, "print a table for one's own paper: printed beside obtained, from the runs that exist")
     export_.add_argument("table")
     export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex")
-    for one in (status_, table_, claims_, report_, export_):
+    for one in (status_, table_, cost_, claims_, import_, report_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
@@ -159,6 +179,25 @@ def status(arguments) -> None:
     print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why")
 
 
+def cost(arguments) -> None:
+    """One line per run, then what they come to; networks that nobody has counted yet are counted first."""
+    from benchmark.reports import costs
+
+    chosen = chosen_settings(arguments.config)
+    root = home(arguments, chosen)
+    runs = lines.behind(picked(arguments, lines.of_table(arguments.table, chosen)))
+    print(costs.shown(costs.costs(list(runs.values()), root, partial(macs_of, root), arguments.throughput)))
+
+
+@cache
+def macs_of(root: Path, backbone: str, dataset: str) -> float:
+    """Multiply-accumulates of one image and step at paper size: as a job of the workflow counted them, or counted now."""
+    from benchmark.runs import structures
+
+    found = structures.read(root, backbone, dataset) or counted(backbone, dataset)
+    return found["layers_macs"] + found["products_macs"]
+
+
 def picked(arguments, entries: list) -> list:
     """The lines that --row, --dataset and --method leave, all without them."""
     asked = (arguments.row, arguments.dataset, arguments.method)
@@ -190,6 +229,17 @@ def claims(arguments) -> None:
     whole = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if whole else "claims.partial"
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
+
+
+def import_runs(arguments) -> int:
+    """One line per run that was offered; 1 if one was refused."""
+    from benchmark.runs import imported
+
+    chosen = chosen_settings(arguments.config)
+    answers = imported.bring(arguments.source, home(arguments, chosen), chosen, arguments.origin)
+    for answer in answers:
+        print(f"{answer.word:12} {answer.folder}  {answer.why}".rstrip())
+    return int(any(answer.word == "refused" for answer in answers))
 
 
 def reference(arguments) -> None:
@@ -277,11 +327,16 @@ def network(arguments) -> int | None:
     """Parameters and operations of one network at paper size on the printed data set, one time step."""
     if (ended := warm.ask(arguments.words)) is not None:
         return ended
+    write_json(arguments.out, counted(arguments.backbone, arguments.dataset))
+
+
+def counted(backbone: str, dataset: str) -> dict:
+    """What structures/<backbone>/<data set>.json holds."""
     from benchmark.measuring import structure as counting
     from benchmark.runs import structures
 
-    described, data = structures.described(arguments.backbone, arguments.dataset)
-    write_json(arguments.out, counting.structure(described, data["classes"], data["shape"], data["form"]))
+    described, data = structures.described(backbone, dataset)
+    return counting.structure(described, data["classes"], data["shape"], data["form"])
 
 
 def every_pin(arguments) -> None:
