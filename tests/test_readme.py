@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+from contextlib import contextmanager
 
 import pytest
 
@@ -164,7 +165,34 @@ def page(line, whole, **_):
 
 def export(line, whole, **_):
     """As printed, where nothing has run."""
-    assert "\\toprule" in whole.does(line)
+    with own_method(line, whole) as line:
+        assert "\\toprule" in whole.does(line)
+
+
+@contextmanager
+def own_method(line, whole):
+    """A method of that name in the copy, while the command runs."""
+    path = whole.folder / "methods/my_method.py"
+    path.write_text((ROOT / "methods/skd.py").read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        yield line
+    finally:
+        path.unlink()
+
+
+def compare(line, whole, **_):
+    """As printed, up to what it hands to the workflow; that runs such a table in tests/test_workflow.py."""
+    code = """
+import subprocess
+import sys
+from types import SimpleNamespace
+from benchmark.__main__ import main
+subprocess.run = lambda words, **_: print(*words) or SimpleNamespace(returncode=0)
+sys.exit(main(sys.argv[1:]))
+"""
+    with own_method(line, whole):
+        said = whole.does(line.replace("-m benchmark", f"-c {shlex.quote(code)}"))
+    assert said.split()[-5:] == ["--config", "scale=smoke", "compare=my-method", "--", "results/table3_tser.my-method.csv"]
 
 
 def cache(line, whole, **_):
@@ -267,7 +295,8 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"python -m benchmark cost .*": cost,
     r"python -m benchmark import .*": importing,
     r"python -m benchmark report": page,
-    r"python -m benchmark export \w+ --format latex": export,
+    r"python -m benchmark export [\w.-]+ --format latex": export,
+    r"python -m benchmark compare \w+ --table \w+": compare,
     r"python -m benchmark cache --clean": cache,
     r"python -m benchmark draw .*\.png": draw,
     r"python -m benchmark claims": claims,

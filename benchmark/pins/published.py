@@ -6,7 +6,7 @@ a table in disguise has `figure<k>.csv` with the same columns: `metric` is what 
 
 import csv
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -96,7 +96,52 @@ def datasets() -> list[str]:
 
 @cache
 def read(name: str) -> tuple[Number, ...]:
-    """The numbers of one table, or the lines of one figure, in printed order. UserError: unknown, or a file that breaks the schema."""
+    """The numbers of one table, or the lines of one figure, in printed order; of `<table>.<method>` with that method's own rows below.
+
+    UserError: unknown, or a file that breaks the schema.
+    """
+    table, _, method = name.partition(".")
+    return (*_read(table), *own(_read(table), method)) if method else _read(table)
+
+
+def own(numbers: tuple[Number, ...], method: str) -> list[Number]:
+    """Rows of a method of one's own: one wherever the table has the proposed method as it is by default, nothing printed.
+
+    UserError: no such method, or no such row.
+    """
+    if method not in kinds.files("method"):
+        raise unknown("method", method, kinds.files("method"))
+    named = [of for of in kinds.method(method).tables.get("needs", {}).values() if of.get("backbone") != "same"]
+    first, found = max(number.row for number in numbers) + 1, {}
+    for number in numbers:
+        name, *networks = number.cell.split(":")
+        if number.metric == "accuracy" and number.origin != "quoted" and name == proposed(number) and not changed(number, name):
+            cell = ":".join([method, *networks[: 1 + len(named)]])
+            line = {"group": "own", "method": method, "value": "", "origin": "own", "source": "", "cell": cell, "note": ""}
+            place = (cell, number.dataset, number.time_steps, number.options)
+            found.setdefault(place, replace(number, row=first + len(found), **line))
+    if not found:
+        raise UserError(f"{numbers[0].name} has no row of a method of its paper's own that {method} could stand beside")
+    return list(found.values())
+
+
+def changed(number: Number, method: str) -> set[str]:
+    """Parameters of the method that a row sets otherwise than by default."""
+    return {item.partition("=")[0] for item in number.options.split()} & set(kinds.method(method).tables.get("params", {}))
+
+
+def proposed(number: Number) -> str:
+    """The method that a number's table is about, empty for none. UserError: a `proposed` that no row of it has."""
+    stated = sheet(number.paper).get("proposed")
+    chosen = number.paper if stated is None else stated.get(number.table, "") if isinstance(stated, dict) else stated
+    known = {other.cell.partition(":")[0] for other in read(number.name)} - {""}
+    if stated is not None and chosen and chosen not in known:
+        raise UserError(f"papers/{number.paper}/paper.yaml: table {number.table}: {unknown('proposed method', str(chosen), known)}")
+    return chosen
+
+
+@cache
+def _read(name: str) -> tuple[Number, ...]:
     kind, known = ("figure", figures()) if name.startswith("figure") else ("table", tables())
     if name not in known:
         raise unknown(kind, name, known)

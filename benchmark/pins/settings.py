@@ -28,6 +28,7 @@ class Settings:
     recipe: list = field(hash=False)  # rules {for, set}, later ones override
     params: dict = field(hash=False)
     readings: dict = field(hash=False)
+    compare: str = ""
 
 
 def settings(overrides: dict | None = None, here: Path | None = None) -> Settings:
@@ -83,6 +84,8 @@ def check(values: dict, where: str) -> None:
         recipes.check(rule, f"{where}: key 'recipe'")
         if wrong := [part for part in ("params", "network") if part in rule] + ["time_steps"] * ("time_steps" in rule["set"]):
             raise UserError(f"{where}: key 'recipe' replaces recipe values alone, not {wrong[0]}: a method's are under key 'params'")
+    if values.get("compare") and values["compare"] not in kinds.files("method"):
+        raise UserError(f"{where}: key 'compare': {unknown('method', values['compare'], kinds.files('method'))}")
     for printed, used in values.get("data", {}).items():
         if not isinstance(used, str):
             raise UserError(f"{where}: key 'data': {printed} needs the name of a data set, not {used!r}")

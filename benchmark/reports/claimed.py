@@ -13,7 +13,6 @@ from benchmark.pins.published import Number
 from benchmark.pins.settings import Settings
 from benchmark.reports.audit import sentences
 from benchmark.runs.lines import Line, of_table
-from benchmark.shared.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def accuracy_of(line: Line) -> Number | None:
 
 def is_proposed(line: Line) -> bool:
     """What the table is there to show: the paper's own row of the proposed method as it is by default."""
-    own = line.first.origin != "quoted" and line.first.cell.partition(":")[0] == proposed(line.first)
+    own = line.first.origin != "quoted" and line.first.cell.partition(":")[0] == published.proposed(line.first)
     return own and not options(line.first)[0]
 
 
@@ -95,16 +94,6 @@ def options(number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
     of_recipe = recipes.sheet(number.paper).options if recipes.exist(number.paper) else recipes.KEYS
     ours = tuple(item for item in chosen if item.partition("=")[0] not in of_recipe)
     return ours, tuple(item for item in chosen if item not in ours)
-
-
-def proposed(number: Number) -> str:
-    """The method that a number's table is about, empty for none. UserError: a `proposed` that no row of it has."""
-    stated = published.sheet(number.paper).get("proposed")
-    chosen = number.paper if stated is None else stated.get(number.table, "") if isinstance(stated, dict) else stated
-    known = {other.cell.partition(":")[0] for other in published.read(number.name)} - {""}
-    if stated is not None and chosen and chosen not in known:
-        raise UserError(f"papers/{number.paper}/paper.yaml: table {number.table}: {unknown('proposed method', str(chosen), known)}")
-    return chosen
 
 
 def identity(line: Line) -> tuple:

@@ -29,8 +29,8 @@ def exported(table: str, form: str, settings: Settings, root: Path) -> str:
     """The table in one of FORMS, from whatever runs exist. UserError for an unknown form or table."""
     if form not in FORMS:
         raise unknown("format", form, FORMS)
-    if table not in published.tables() or table.startswith("figure"):
-        raise unknown("table", table, [name for name in published.tables() if name.startswith("table")])
+    if table.partition(".")[0] not in published.tables():
+        raise unknown("table", table, published.tables())
     return FORMS[form](table, settings, root)
 
 

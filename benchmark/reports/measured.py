@@ -50,6 +50,8 @@ class Measured:
     def verdict(self, number: Number, values: dict[int, float], first: "Measured | None" = None) -> Verdict:
         """A printed number against these values, the state of the runs taken in."""
         metric = comparison.metric_of(number)
+        if not number.value:  # one's own: nothing is printed
+            return Verdict("")
         if waiting := self.waiting(metric, values):
             return Verdict(waiting)
         shares = ()

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 from functools import cache, partial
 from pathlib import Path
@@ -70,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--dataset", default="", help="of this data set, as printed")
         one.add_argument("--method", default="", help="of this method: as in methods/, or a part of its printed name")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
+    compare_ = command("compare", compare, "run a table's cells with a method of one's own and write its rows below the printed ones")
+    compare_.add_argument("method", help="a file of methods/")
+    compare_.add_argument("--table", required=True)
+    compare_.add_argument("--cores", type=positive, default=2)
     import_ = command("import", import_runs, "take the finished runs of another machine's working directory, each after it was checked")
     import_.add_argument("source", type=Path, help="a working directory: it holds runs/")
     import_.add_argument("--origin", default="", help="who made them, as tables' .meta.json will say (default: the directory's name)")
@@ -80,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     export_ = command("export", export, "print a table for one's own paper: printed beside obtained, from the runs that exist")
     export_.add_argument("table")
     export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex")
-    for one in (status_, table_, cost_, claims_, import_, report_, export_):
+    for one in (status_, table_, cost_, claims_, compare_, import_, report_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
@@ -229,6 +234,19 @@ def claims(arguments) -> None:
     whole = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if whole else "claims.partial"
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
+
+
+def compare(arguments) -> int:
+    """results/<table>.<method>.csv through the workflow, which also runs what the printed rows need."""
+    method = arguments.method.replace("_", "-")
+    name = f"{arguments.table}.{method}"
+    chosen = chosen_settings([*arguments.config, f"compare={method}"])
+    root = home(arguments, chosen)
+    if lacking := [entry.lacking for entry in lines.of_table(name, chosen) if entry.lacking and entry.first.origin == "own"]:
+        raise UserError(f"{name} cannot run: {lacking[0]}")
+    words = ["--snakefile", code.ROOT / "Snakefile", "--directory", root, "--cores", arguments.cores]
+    config = ["--config", *arguments.config, f"scale={chosen.scale}", f"compare={method}"]
+    return subprocess.run([sys.executable, "-m", "snakemake", *map(str, words), *config, "--", f"results/{name}.csv"]).returncode
 
 
 def import_runs(arguments) -> int:

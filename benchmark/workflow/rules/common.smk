@@ -26,7 +26,8 @@ def told(function, *arguments):
 
 SETTINGS = told(settings, dict(config), Path.cwd())
 told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
-SOUND, _ = lines.sound([*published.tables(), *published.figures()], SETTINGS)  # a broken one is told to who asks for it
+OWN = [f"{table}.{SETTINGS.compare}" for table in published.tables()] if SETTINGS.compare else []
+SOUND, _ = lines.sound([*published.tables(), *published.figures(), *OWN], SETTINGS)  # a broken one is told to who asks for it
 RUNS = lines.runs_of(SOUND, SETTINGS)
 CELLS = {run.resolved.id: run.resolved for run in (*RUNS.values(), *references.sound())}
 SURFACES = figures.surfaces([name for name in SOUND if name in published.figures()], SETTINGS)

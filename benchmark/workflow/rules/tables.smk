@@ -18,7 +18,7 @@ rule table:
     log:
         "logs/{table}.log",
     wildcard_constraints:
-        table=r"(?!(?:published|audit|coverage|structure|claims)\.|figure)[^/.]+",  # any other name, so that a misspelt one is told its neighbours
+        table=r"(?!(?:published|audit|coverage|structure|claims)\.|figure)[^/.]+(\.[^/.]+)?",  # any other name, so that a misspelt one is told its neighbours
     localrule: True
     conda:
         "../../../envs/environment.yaml"
