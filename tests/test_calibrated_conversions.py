@@ -2,13 +2,18 @@
 
 import pytest
 import torch
-from test_conversion import answers, error, images, up_to
-from test_conversions_cited import converted, quantised, steps, with_clips
+from test_conversion import alive, answers, error, images, project, up_to
+from test_conversions_cited import SIZES, converted, quantised, steps, with_clips
 
-from benchmark.neurons import offset_spikes
+from benchmark.networks.converting.conversion import convert, survey
+from benchmark.networks.converting.layerwise import batches, bias, calibrate, halved, least_error, potential, thresholds, weights
+from benchmark.networks.converting.places import hooks
+from benchmark.neurons import calibrated, offset_spikes
 from benchmark.shared.errors import UserError
 from methods.cos import COS
+from methods.parameter_calibration import ParameterCalibration
 from methods.qcfs import QCFS
+from methods.snn_calibration import SNNCalibration
 
 # ---- COS
 
@@ -76,3 +81,174 @@ def test_looking_ahead_needs_its_steps_in_one_window_however_many_images():
     network.together = 1
     network.rows = 1
     assert not torch.allclose(network(x), whole), "with one step to look at it decides otherwise"
+
+
+# ---- thresholds with the least error
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+@pytest.mark.parametrize("count", [1, 4, 16])
+def test_a_threshold_is_the_one_of_a_search_by_hand(count, by_channel):
+    x = torch.randn(5, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(count)).relu()
+    x = x * torch.tensor([1.0, 2, 3])[:, None, None]
+
+    def searched(values):
+        """All 95 tried out."""
+        tried = [values.max() * (1.0 - 0.01 * i) for i in range(95)]
+        errors = [((values / theta * count).clamp(0, count).floor() * theta / count - values).square().mean() for theta in tried]
+        return tried[min(range(95), key=lambda i: errors[i])]
+
+    expected = [searched(x[:, channel]) for channel in range(3)] if by_channel else [searched(x)]
+    found = least_error(x, count, by_channel)
+    assert found.shape == ((3, 1, 1) if by_channel else ())
+    torch.testing.assert_close(found.flatten(), torch.stack(expected), rtol=1e-12, atol=0)
+
+
+def test_where_nothing_comes_the_threshold_is_the_layers():
+    x = torch.tensor([[0.0, 2.0], [0.0, 2.0]], dtype=torch.float64)
+    assert least_error(x, 1, True).tolist() == [2.0, 2.0] and least_error(0 * x, 1).item() == 1.0
+
+
+def test_thresholds_of_batches_are_averaged_from_the_first_on():
+    ann = quantised("resnet", levels=1024, clip=50.0)
+    parts, places = [images(2, seed=seed) for seed in (1, 2, 3)], survey(ann, images(1))
+    singles = [thresholds(ann, places, [part], 4, 0.9, False) for part in parts]
+    found = thresholds(ann, places, parts, 4, 0.9, False)
+    for name, theta in found.items():
+        one, two, three = (single[name] for single in singles)
+        assert theta.item() == pytest.approx((0.9 * (0.9 * one + 0.1 * two) + 0.1 * three).item())
+    assert len(found) == sum(place.kind == "activation" for place in places)
+
+
+def test_batches_are_cut_anew():
+    given = [torch.arange(5.0)[:, None] + 5 * part for part in range(3)]
+    assert [part.flatten().tolist() for part in batches(given, 4, 3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert [len(part) for part in batches(given, 7, 9)] == [7, 7], "one image alone is no batch"
+    with pytest.raises(UserError, match="at least two training images"):
+        batches(given, 1, 1)
+
+
+# ---- calibration
+
+
+def test_a_calibrated_neuron_by_hand():
+    """theta 2, bias 0.5, from 1: 1.5 + ... fires at 2."""
+    neuron = calibrated.neuron(theta=2.0, bias=0.5, start=0.5)
+    assert steps(neuron, 0.25, 0.25, 0.0, 1.5) == [0.0, 2.0, 0.0, 2.0]
+    with pytest.raises(UserError, match="a calibrated neuron needs theta > 0"):
+        calibrated.neuron(theta=0.0, bias=0.0, start=0.0)
+
+
+def relus(name):
+    family, size, layout = SIZES[name]
+    return alive(project(family, size, layout)).double()
+
+
+def before_calibration(name, count):
+    ann, x = relus(name), images(16, seed=5)
+    ann.steps = count
+    places = survey(ann, x[:1])
+    neurons = {place: halved(theta, count) for place, theta in thresholds(ann, places, [x], count, 0.9, False).items()}
+    return ann, convert(ann, places, neurons, count), x
+
+
+def output_of(network, place, x, run=None):
+    """What one module of a network gives."""
+    found = []
+    with hooks(network, after=lambda name, module, inputs, output: found.append(output) if name == place else None), torch.no_grad():
+        (run or network)(x)
+    return found[0]
+
+
+@pytest.mark.parametrize("correct", [bias, potential])
+@pytest.mark.parametrize("name", SIZES)
+def test_each_layer_is_corrected_by_its_lack_behind_those_corrected_before(name, correct):
+    """Against layer by layer, each time through the whole network and by plain loops."""
+    ann, network, x = before_calibration(name, 4)
+    _, slow, _ = before_calibration(name, 4)
+    calibrate(network, ann, x, correct)
+    for place in slow.places:
+        fires, wanted, sent = slow.network.get_submodule(place), output_of(ann, place, x), output_of(slow.network, place, x, slow)
+        wanted = wanted.reshape(16, *sent.shape[-3:] if sent.dim() > 3 else sent.shape[-1:])
+        sent = sent.reshape(4, *wanted.shape)
+        lack, neuron = wanted - sent.mean(0), fires.neuron
+        if correct is bias:
+            lack = lack.transpose(0, 1).flatten(1).mean(1).view(-1, *[1] * (lack.dim() - 2))
+            fires.neuron = calibrated.neuron(theta=neuron.theta, bias=neuron.bias + lack, start=neuron.start)
+        else:
+            fires.neuron = calibrated.neuron(theta=neuron.theta, bias=neuron.bias, start=4 * lack.mean(0) / neuron.theta)
+        now = network.neurons()[place]
+        torch.testing.assert_close((now.bias, now.start), (fires.neuron.bias, fires.neuron.start), rtol=0, atol=1e-9)
+    assert all(neuron.bias.numel() > 1 if correct is bias else neuron.start.numel() > 1 for neuron in network.neurons().values())
+
+
+@pytest.mark.parametrize("correct", [bias, potential])
+def test_calibration_comes_nearer_to_the_artificial_network(correct):
+    ann, network, x = before_calibration("resnet", 4)
+    before = error(network(x).mean(0), answers(ann, x))
+    calibrate(network, ann, x, correct)
+    assert error(network(x).mean(0), answers(ann, x)) < 0.8 * before
+
+
+def test_weights_change_in_the_spiking_network_alone_and_lessen_each_layers_error():
+    ann, network, x = before_calibration("resnet", 4)
+    kept = {name: value.clone() for name, value in ann.state_dict().items()}
+    errors = []
+
+    def watched(layer):
+        """The error of the rounded mean before and after."""
+        torch.manual_seed(0)
+        for correct in (lambda _: None, weights(60, 1e-3, 16)):
+            correct(layer)
+            theta = layer.fires.neuron.theta
+            sent = (layer.got.mean(0) / theta * 4).clamp(0, 4).floor() * theta / 4
+            errors.append((sent - layer.wanted).square().sum(1).mean().item())
+
+    calibrate(network, ann, x, watched)
+    assert len(errors) == 2 * len(network.places)
+    assert all(after < before for before, after in zip(errors[::2], errors[1::2], strict=True))
+    assert all(torch.equal(value, kept[name]) for name, value in ann.state_dict().items())
+
+
+def test_a_step_of_weights_is_descent_on_the_folded_weights_by_hand():
+    """One step of the first layer: its folded weights move by the rate times the gradient, straight through the rounding."""
+    ann, network, x = before_calibration("resnet", 4)
+    seen = []
+
+    def once(layer):
+        if seen:
+            return
+        weight, norm = layer.synapse.weight.detach().clone(), layer.norm
+        scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).view(-1, 1, 1, 1)
+        with torch.enable_grad():
+            moved = (weight * scale).requires_grad_()
+            shift = norm.bias - norm.running_mean * scale.flatten()
+            y = torch.nn.functional.conv2d(layer.given[0], moved, shift, layer.synapse.stride, layer.synapse.padding)
+            theta = layer.fires.neuron.theta
+            rounded = (y / theta * 4).clamp(0, 4).floor() * theta / 4
+            inside = ((y > 0) & (y < theta)).double()
+            error_ = ((rounded.detach() - layer.wanted) * 2 * inside * y).sum(1).mean()
+            (gradient,) = torch.autograd.grad(error_, moved)
+        weights(1, 0.5, 16)(layer)
+        seen.append((layer.synapse.weight * scale, weight * scale - 0.5 * gradient))
+
+    calibrate(network, ann, x, once)
+    torch.testing.assert_close(*seen[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        SNNCalibration(**{**SNNCalibration.params, "iterations": 2, "samples": 8, "images": 8, "batches": 2}),
+        SNNCalibration(**{**SNNCalibration.params, "calibration": "light", "threshold": "channel", "images": 8, "batches": 2}),
+        ParameterCalibration(**{**ParameterCalibration.params, "images": 8, "batches": 2}),
+        ParameterCalibration(**{**ParameterCalibration.params, "calibration": "light", "images": 8, "batches": 2}),
+    ],
+)
+def test_calibrated_methods_come_near_the_artificial_network_with_time(method):
+    ann, x, errors = relus("resnet"), images(4), []
+    for count in (2, 32):
+        ann.steps = count
+        network = method.start(ann, {"ann": ann}, iter(images(20, seed=7).split(5)))
+        errors.append(error(network(x).mean(0), answers(ann, x)))
+    assert errors[1] < 0.5 * errors[0] and errors[1] < 0.2
