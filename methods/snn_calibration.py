@@ -43,7 +43,7 @@ class SNNCalibration(Method):
     }
     choices = {"calibration": ["light", "advanced"], "threshold": ["layer", "channel"]}
     ranges = {
-        "images": [2, 100000], "batches": [1, 1000], "momentum": [0.0, 1.0], "samples": [2, 100000], "iterations": [1, 10**7],
+        "images": [2, 100000], "batches": [1, 1000], "momentum": [0.0, 1.0], "samples": [2, 100000], "iterations": [1, 10000000],
         "rate": [0.0, 1.0],
     }  # fmt: skip
     needs = {"ann": {"method": "direct", "backbone": "same"}}

@@ -12,6 +12,7 @@ import math
 
 import torch
 
+from benchmark.neurons._base import single_precision
 from benchmark.neurons.integrate_and_fire import IntegrateAndFire
 from benchmark.neurons.integrate_and_fire import reference as integrated
 from benchmark.shared.errors import UserError
@@ -43,7 +44,8 @@ class Calibrated(IntegrateAndFire):
         self.register_buffer("start", start)
 
     def forward(self, x):
-        return super().forward(x + self.bias.to(x.dtype))
+        wide = single_precision(x)
+        return super().forward(wide + self.bias.to(wide.dtype)).to(x.dtype)
 
 
 def reference(x, *, theta, bias, start):
