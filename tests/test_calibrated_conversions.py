@@ -6,11 +6,13 @@ from test_conversion import alive, answers, error, images, project, up_to
 from test_conversions_cited import SIZES, converted, quantised, steps, with_clips
 
 from benchmark.networks.converting.conversion import convert, survey
-from benchmark.networks.converting.layerwise import batches, bias, calibrate, halved, least_error, potential, thresholds, weights
+from benchmark.networks.converting.layerwise import Tuning, batches, bias, calibrate, halved, least_error, potential, thresholds, weights
 from benchmark.networks.converting.places import hooks
 from benchmark.neurons import calibrated, offset_spikes
 from benchmark.shared.errors import UserError
 from methods.cos import COS
+from methods.fast_snn import FastSNN
+from methods.fast_snn_ann import FastSNNANN, strided
 from methods.parameter_calibration import ParameterCalibration
 from methods.qcfs import QCFS
 from methods.snn_calibration import SNNCalibration
@@ -252,3 +254,64 @@ def test_calibrated_methods_come_near_the_artificial_network_with_time(method):
         network = method.start(ann, {"ann": ann}, iter(images(20, seed=7).split(5)))
         errors.append(error(network(x).mean(0), answers(ann, x)))
     assert errors[1] < 0.5 * errors[0] and errors[1] < 0.2
+
+
+# ---- Fast-SNN
+
+
+def three_bits():
+    """A VGG with its activations, and it converted."""
+    family, size, layout = SIZES["vgg"]
+    ann = alive(FastSNNANN(levels=7, clip=2.0).start(project(family, size, layout), {}, iter(()))).double()
+    ann.steps = 7
+    with_clips(ann, 2.0).train()
+    for _ in range(60):  # statistics that are those of its images, as training leaves them: tuning moves them there
+        answers(ann, images(32))
+    return ann.eval()
+
+
+def test_a_convolution_takes_over_the_stride_of_the_pool_behind_it():
+    family, size, layout = SIZES["vgg"]
+    network = strided(project(family, size, layout))
+    convolutions = [module.stride for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert convolutions == [(2, 2), (1, 1), (2, 2)] and not any(isinstance(module, torch.nn.AvgPool2d) for module in network.modules())
+    assert network(images(2).float()).shape == (1, 2, 10)
+
+
+def test_spikes_taken_back_and_tuned_layers_come_nearer_to_the_artificial_network():
+    ann, x = three_bits(), images(32)
+    kept = {name: value.clone() for name, value in ann.state_dict().items()}
+    params = {**FastSNN.params, "images": 32, "size": 32, "epochs": 40, "rate": 0.3}
+    errors = []
+    for changes in ({"tuning": "none", "back": -100.0}, {"tuning": "none"}, {}):
+        network = FastSNN(**{**params, **changes}).start(ann, {"ann": ann}, iter([x]))
+        errors.append(error(network(x).mean(0), answers(ann, x)))
+    assert errors[2] < errors[1] < errors[0]
+    assert all(torch.equal(value, kept[name]) for name, value in ann.state_dict().items())
+
+
+def test_a_step_of_tuning_by_hand():
+    """Gradient descent on layer and normalisation, the error at what was sent, the activation's derivative 1 inside and 0 outside."""
+    ann, x = three_bits(), images(16)
+    network = FastSNN(**{**FastSNN.params, "tuning": "none"}).start(ann, {"ann": ann}, iter([x]))
+    place = network.places[1]
+    expected, found = [], []
+
+    def watched(layer):
+        conv, norm = layer.synapse, layer.norm
+        weight, gain, shift = (value.detach().clone().requires_grad_() for value in (conv.weight, norm.weight, norm.bias))
+        with torch.enable_grad():
+            y = torch.nn.functional.conv2d(layer.given.mean(0), weight, conv.bias, conv.stride, conv.padding)
+            mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), unbiased=False, keepdim=True)
+            y = (y - mean) / (variance + norm.eps).sqrt() * gain[:, None, None] + shift[:, None, None]
+            sent = layer.fires.neuron(layer.got).mean(0)
+            layer.fires.neuron.reset()
+            pull = 2 * (sent - layer.wanted) / sent.numel() * ((y > 0) & (y < 2))
+            gradients = torch.autograd.grad((pull.detach() * y).sum(), (weight, gain, shift))
+        before = (weight, gain, shift)
+        expected.extend((old - 0.1 * (grad + 1e-4 * old)).detach() for old, grad in zip(before, gradients, strict=True))
+        Tuning(ann.get_submodule(place), 0.1)(layer)
+        found.extend(value.detach() for value in (conv.weight, norm.weight, norm.bias))
+
+    calibrate(network, ann, x, watched, place)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Thresholds with the least error, and calibration layer by layer (SNN Calibration, Li et al., ICML 2021, and its successor of 2022).
+"""Thresholds with the least error, and calibration layer by layer (SNN Calibration, Li et al., ICML 2021, its successor of 2022; Fast-SNN).
 
 A layer of T steps sends theta / T times a whole number from 0 to T, rounded down. `least_error` looks for the theta that changes the
 artificial network's activations least by this. `calibrate` then goes through the spiking network once, all steps of its images together, and
@@ -6,8 +6,10 @@ at each layer of neurons, behind layers that are calibrated already, changes the
     bias       the mean over images and positions, for each channel, as a current at every step
     potential  T times the mean over images, for each neuron, as the membrane at the beginning
     weights    those of the layer with weights before it, by gradient steps on the rounded mean of what it got
+Fast-SNN (Hu et al., TPAMI 2023) has a pass for each step of `Tuning`, with what the neurons really sent as the value.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -111,8 +113,8 @@ class Layer:
 
 
 @torch.no_grad()
-def calibrate(network: Converted, ann: nn.Module, images: torch.Tensor, correct: Callable[[Layer], None]) -> None:
-    """One pass: `correct` changes each layer of neurons, or what is before it, in order, in place."""
+def calibrate(network: Converted, ann: nn.Module, images: torch.Tensor, correct: Callable[[Layer], None], only: str = "") -> None:
+    """One pass: `correct` changes each layer of neurons, or `only` that of this place, or what is before it, in order, in place."""
     wanted, since, clock = {}, [], network.clock
     clock.set(0, network.steps, len(images), True)
 
@@ -128,7 +130,8 @@ def calibrate(network: Converted, ann: nn.Module, images: torch.Tensor, correct:
         if not isinstance(module, Fires):
             return None
         layer = layer_of(module, clock, inputs[0], wanted[name], since)
-        correct(layer)
+        if only in ("", name):
+            correct(layer)
         since.clear()
         return module.forward(layer.got.reshape(inputs[0].shape))  # in place of the output
 
@@ -190,6 +193,32 @@ def weights(iterations: int, rate: float, size: int) -> Callable[[Layer], None]:
         layer.got = layer.got + (layer.before(whole) - plain).unflatten(0, layer.given.shape[:2])
 
     return correct
+
+
+class Tuning:
+    """Fast-SNN's fine-tuning of one place: a correction that is one step on one batch, its layer and its normalisation trained together.
+
+    A copy of both in training mode and the activation of the artificial network get the mean of what came in; the error is the mean squared
+    difference of the artificial network's activations, its gradient taken at what the neurons sent on average. Neurons stay as they are.
+    """
+
+    def __init__(self, activation: nn.Module, rate: float):
+        self.activation, self.rate, self.parts, self.optimizer = activation, rate, None, None
+
+    def __call__(self, layer: Layer) -> None:
+        real = [layer.synapse] if layer.norm is None else [layer.synapse, layer.norm]
+        if self.parts is None:
+            self.parts = nn.Sequential(*copy.deepcopy(real)).train().requires_grad_(True)
+            self.optimizer = torch.optim.SGD(self.parts.parameters(), lr=self.rate, momentum=0.9, weight_decay=1e-4)
+        sent = layer.wanted - layer.lack
+        with torch.enable_grad():
+            y = self.activation(self.parts(layer.given.mean(0)))
+            error = nn.functional.mse_loss(y + (sent - y).detach(), layer.wanted)
+            self.optimizer.zero_grad()
+            error.backward()
+        self.optimizer.step()
+        for module, part in zip(real, self.parts, strict=True):
+            module.load_state_dict(part.state_dict())
 
 
 def folded(layer: Layer) -> torch.Tensor:
