@@ -15,6 +15,7 @@ from methods.fast_snn import FastSNN
 from methods.fast_snn_ann import FastSNNANN, strided
 from methods.parameter_calibration import ParameterCalibration
 from methods.qcfs import QCFS
+from methods.qffs import QFFS
 from methods.snn_calibration import SNNCalibration
 
 # ---- COS
@@ -315,3 +316,17 @@ def test_a_step_of_tuning_by_hand():
 
     calibrate(network, ann, x, watched, place)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+# ---- QFFS
+
+
+@pytest.mark.parametrize("levels", [4, 16])
+@pytest.mark.parametrize("name", ["vgg", "resnet"])
+def test_with_its_levels_as_steps_taking_spikes_back_comes_nearer_to_the_artificial_network(name, levels):
+    ann, x = with_clips(quantised(name, levels=levels), 2.0), images(8)
+    network, plain = (converted(method, ann, levels) for method in (QFFS(**QFFS.params), QCFS(**QCFS.params)))
+    wanted = answers(ann, x)
+    assert error(network(x).mean(0), wanted) < 0.9 * error(plain(x).mean(0), wanted)
+    sent = [output_of(network.network, place, x, network) for place in network.places]
+    assert all((one < 0).any() and {*(one / 2).unique().tolist()} == {-1.0, 0.0, 1.0} for one in sent[1:])
