@@ -142,6 +142,11 @@ def test_a_calibrated_neuron_by_hand():
         calibrated.neuron(theta=0.0, bias=0.0, start=0.0)
 
 
+def test_before_calibration_half_a_threshold_comes_in_over_all_steps():
+    """theta 2, four steps of 0.25 and a quarter of 1 each: 0.5, 1, 1.5, 2."""
+    assert steps(halved(torch.tensor(2.0), 4), 0.25, 0.25, 0.25, 0.25) == [0.0, 0.0, 0.0, 2.0]
+
+
 def relus(name):
     family, size, layout = SIZES[name]
     return alive(project(family, size, layout)).double()
