@@ -18,7 +18,7 @@ row's. It looks at augmented training images; here they are as the test images a
 
 What is a choice:
   calibration  `light` corrects biases, channel by channel; `advanced` (default: the better one of its README's) weights, then membranes.
-  threshold    `layer`, as its script calls it; its function can do each `channel` (the paper speaks of both).
+  threshold    `layer`, as its script calls it; its function can do each `channel`.
 """
 
 import torch

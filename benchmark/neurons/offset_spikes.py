@@ -7,7 +7,7 @@ So it first runs the first `probe` steps of its own input and sends nothing. The
 and from theta / 2 elsewhere. The first call has to hold these steps: with fewer, it looks at what there is.
 A gradient passes each step's membrane straight through, and none from step to step.
 Source: hzc1208/ANN2SNN_COS@ecb3587, modules.py (MPLayer).
-Parity: spikes of all steps equal to MPLayer's on random currents, and of networks to those of its whole code (see methods/cos.py).
+Parity: spikes of all layers and steps of a network equal to its whole code's (see methods/cos.py).
 Deviations: none known. A neuron that fired in every probing step has no step that did not: as there, max m is -1000 theta then, and the
 neuron fires from then on whatever comes.
 """
