@@ -207,8 +207,10 @@ def owned(number: Number, backbone: kinds.Backbone, work: str, where: str) -> tu
 
 
 def steps_of(number: Number, cell: Cell, any_time: bool) -> int:
-    """The steps that a cell runs: as printed, the largest that any row reads where one run has them all, as the recipe says, or 1 (ANN)."""
-    if kinds.backbone(cell.backbone).ann and not any_time:
+    """The steps that a cell runs: as printed, the largest that any row reads where one run has them all, as the recipe says, or 1 of an
+    artificial network that is not converted.
+    """
+    if kinds.backbone(cell.backbone).ann and not any_time and "ann" not in needs(cell.method):
         return 1
     if any_time:
         return readings.largest(number)

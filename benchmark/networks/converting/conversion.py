@@ -29,12 +29,14 @@ class Converted(nn.Module):
     """Images [B, C, H, W], or [T, B, C, H, W] that change, -> logits [T, B, classes]; the mean of the first t is the answer at t.
 
     For inference. Whatever T is, memory is that of `rows` steps x images: all steps of as many images as fit go through together, and a
-    longer run window by window, with the same results. probing: steps that run first and answer nothing.
+    longer run window by window, with the same results. probing: steps that run first and answer nothing. together: steps that the first
+    window has at least, for neurons that look ahead; a run of fewer computes so many for an image that stays.
     """
 
-    def __init__(self, network: nn.Module, places: list[str], clock: Clock, steps: int, rows: int, probing: int = 0):
+    def __init__(self, network: nn.Module, places: list[str], clock: Clock, steps: int, rows: int, probing: int = 0, together: int = 1):
         super().__init__()
-        self.network, self.places, self.clock, self.steps, self.rows, self.probing = network, places, clock, steps, rows, probing
+        self.network, self.places, self.clock, self.steps, self.rows = network, places, clock, steps, rows
+        self.probing, self.together = probing, together
 
     @property
     def steps(self) -> int:
@@ -55,21 +57,21 @@ class Converted(nn.Module):
         batch = images.dim() - 4
         if batch and len(images) != self.probing + self.steps:
             raise UserError(f"{len(images)} images a sample for {self.probing + self.steps} time steps")
-        window = min(self.probing + self.steps, self.rows)
-        parts = images.split(self.rows // window, batch)
+        window = max(self.together, min(self.probing + self.steps, self.rows))
+        parts = images.split(max(1, self.rows // window), batch)
         return torch.cat([self.run(part, window) for part in parts], 1)
 
     def run(self, images, window):
         """One part of a batch, `window` steps at a time."""
         functional.reset_net(self.network)  # an interrupted run leaves membranes
         logits, count = [], images.shape[-4]
-        steps = self.probing + self.steps
+        steps = self.probing + (max(self.steps, self.together) if images.dim() == 4 else self.steps)
         for before in range(0, steps, window):
             end = min(before + window, steps)
             self.clock.set(before, end - before, count, end == steps)
             answer = self.network(images if images.dim() == 4 else images[before:end].flatten(0, 1))
             logits.append(answer.reshape(end - before, count, answer.shape[-1]))
-        return torch.cat(logits)[self.probing :]
+        return torch.cat(logits)[self.probing : self.probing + self.steps]
 
     # ---- what a converted network is
 
@@ -143,7 +145,9 @@ def survey(network: nn.Module, image: torch.Tensor) -> list[Place]:
     return places
 
 
-def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0) -> Converted:
+def convert(
+    network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0, together: int = 1
+) -> Converted:
     """A copy of an artificial network, its weights shared, that runs over time. neurons: name of a place -> its neuron."""
     network, clock = copy_of(network).eval(), Clock()
     first = next(place.name for place in places if place.first)
@@ -154,7 +158,7 @@ def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Modul
     room = ROOM.get(weight.device.type, ROOM["cpu"]) // weight.element_size()
     rows = max(1, room // max(place.size for place in places))
     fires = [place.name for place in places if place.name in neurons]
-    return Converted(network, fires, clock, steps, rows, probing).to(weight.device)
+    return Converted(network, fires, clock, steps, rows, probing, together).to(weight.device)
 
 
 def converted(name, module, neurons, clock, first) -> nn.Module | None:
