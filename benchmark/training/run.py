@@ -69,7 +69,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "spec": spec,
         "seed": seed,
         **measured,
-        "images": {"train": batches.form.count, "test": batches.form.test_count},
+        "images": {"train": batches.form.count, "test": batches.tested},
         "normalisation": batches.form.normalisation,
         "data_checksum": data.checksum,
         "seconds": training.seconds,

@@ -29,12 +29,14 @@ class Converted(nn.Module):
     """Images [B, C, H, W], or [T, B, C, H, W] that change, -> logits [T, B, classes]; the mean of the first t is the answer at t.
 
     For inference. Whatever T is, memory is that of `rows` steps x images: all steps of as many images as fit go through together, and a
-    longer run window by window, with the same results. probing: steps that run first and answer nothing.
+    longer run window by window, with the same results. probing: steps that run first and answer nothing. answers: neurons that the logits
+    go through, [T, B, classes] -> the same.
     """
 
-    def __init__(self, network: nn.Module, places: list[str], clock: Clock, steps: int, rows: int, probing: int = 0):
+    def __init__(self, network, places: list[str], clock: Clock, steps: int, rows: int, probing: int = 0, answers: nn.Module | None = None):
         super().__init__()
         self.network, self.places, self.clock, self.steps, self.rows, self.probing = network, places, clock, steps, rows, probing
+        self.answers = Fires(answers, clock) if answers else nn.Identity()
 
     @property
     def steps(self) -> int:
@@ -61,13 +63,13 @@ class Converted(nn.Module):
 
     def run(self, images, window):
         """One part of a batch, `window` steps at a time."""
-        functional.reset_net(self.network)  # an interrupted run leaves membranes
+        functional.reset_net(self)  # an interrupted run leaves membranes
         logits, count = [], images.shape[-4]
         steps = self.probing + self.steps
         for before in range(0, steps, window):
             end = min(before + window, steps)
             self.clock.set(before, end - before, count, end == steps)
-            answer = self.network(images if images.dim() == 4 else images[before:end].flatten(0, 1))
+            answer = self.answers(self.network(images if images.dim() == 4 else images[before:end].flatten(0, 1)))
             logits.append(answer.reshape(end - before, count, answer.shape[-1]))
         return torch.cat(logits)[self.probing :]
 
@@ -132,8 +134,11 @@ def survey(network: nn.Module, image: torch.Tensor) -> list[Place]:
     return places
 
 
-def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0) -> Converted:
-    """A copy of an artificial network, its weights shared, that runs over time. neurons: name of a place -> its neuron."""
+def convert(network, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0, answers=None) -> Converted:
+    """A copy of an artificial network, its weights shared, that runs over time.
+
+    neurons: name of a place -> its neuron. answers: a neuron behind the logits, if any.
+    """
     network, clock = copy_of(network).eval(), Clock()
     first = next(place.name for place in places if place.first)
     weight = next(network.parameters())
@@ -143,7 +148,7 @@ def convert(network: nn.Module, places: list[Place], neurons: dict[str, nn.Modul
     room = ROOM.get(weight.device.type, ROOM["cpu"]) // weight.element_size()
     rows = max(1, room // max(place.size for place in places))
     fires = [place.name for place in places if place.name in neurons]
-    return Converted(network, fires, clock, steps, rows, probing).to(weight.device)
+    return Converted(network, fires, clock, steps, rows, probing, answers).to(weight.device)
 
 
 def converted(name, module, neurons, clock, first) -> nn.Module | None:
