@@ -13,10 +13,12 @@ A spike of a neuron with its own threshold is worth another number than its neig
 these are graded values, and are counted so.
 
 Source: ppppps/ANN2SNNConversion_SNM_NeuronNorm@4d051d6, models/spikeLayer.py, models/VGG.py, snnInference_VGG16_CIFAR10.py.
-Parity: see tests/test_relu_conversions.py.
-Deviations: the code keeps its largest values for each place in a batch, so that a threshold depends on which images share one; here it is
-one for all. A neuron that is never active has threshold 0 there and sends nothing; here its threshold is out of reach. It looks at test and
-training images; here at `images` training images alone.
+Parity: its VGG-16 with random weights, T=16, in double precision: all 4,554,912 values that the sixteen layers sent are equal (answers to
+1e-16) once its memory is asked to be over half a threshold; as its code stands, over 0, 72,127 differ, since rounding leaves a little in
+the memory of a neuron that has taken all its spikes back, and it takes one more.
+Deviations: the memory counts whole spikes, see above. The code keeps its largest values for each place in a batch, so that a threshold
+depends on which images share one; here it is one for all. A neuron that is never active has threshold 0 there and sends nothing; here its
+threshold is out of reach. It looks at test and training images; here at `images` training images alone.
 Guessed: that it did on ImageNet what its code does on CIFAR10.
 """
 
