@@ -10,16 +10,19 @@ from test_conversions_cited import SIZES, alive, project, steps
 from torch import nn
 from torch.nn import functional
 
+from benchmark.backbones import ann_resnet, resnet
 from benchmark.measuring import checks
 from benchmark.measuring.counter import Counter
+from benchmark.method import Outputs
 from benchmark.networks.converting.conversion import convert, survey
 from benchmark.networks.converting.expectation import Clock
 from benchmark.networks.converting.maxima import LOGITS, SILENT, maxima, threshold
 from benchmark.networks.converting.spiking_pool import SpikingMaxPool
-from benchmark.neurons import integrate_and_fire, threshold_shift
+from benchmark.neurons import integrate_and_fire, maker, threshold_shift, trained_threshold
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import read_sealed
 from benchmark.training.batches import Batches, load
+from methods.diet_snn import DietSNN, fits, percentile
 from methods.rmp import RMP
 from methods.snm import SNM
 from methods.spiking_resnet import Score, SpikingResNet
@@ -332,3 +335,87 @@ def test_neurons_behind_the_logits_are_reset_by_an_interrupted_run():
     whole = found(x)
     neuron.v = torch.full_like(x[:, 0, 0, :10], 7.0)
     assert torch.equal(found(x), whole) and set(whole.unique().tolist()) <= {0.0, 1.0} and whole.any()
+
+
+# ---- Diet-SNN
+
+
+NEURON = {"threshold": 1.0, "leak": 1.0, "gamma": 0.3}
+SMALL = {"stem": 4, "widths": [4, 8], "depths": [1, 1], "hidden": 0}
+
+
+def pair(steps=3):
+    """A spiking residual network and the artificial one that it starts from."""
+    ann = alive(project(ann_resnet, SMALL))
+    fire = maker({"name": "trained-threshold", **NEURON})
+    return resnet.build(SMALL, resnet.LAYOUTS["cifar"], fire, 10, (3, 16, 16), steps), ann
+
+
+def test_a_learned_threshold_by_hand():
+    """Threshold 2, leak 1/2: 2 is not above it, 1 + 1.5 is, and leaves 1/2; then 1/4."""
+    neuron = trained_threshold.neuron(threshold=2.0, leak=0.5, gamma=0.3).double()
+    assert steps(neuron, 2.0, 1.5, 0.0, 1.9) == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_gradients_of_threshold_and_leak_by_hand():
+    """m1 = 0.8, no spike; m2 = 0.4 + 0.8 = 1.2, a spike: slope 0.3 (1 - |m - 1|) each."""
+    neuron = trained_threshold.neuron(threshold=1.0, leak=0.5, gamma=0.3)
+    neuron(torch.tensor([[0.8], [0.8]]).requires_grad_()).sum().backward()
+    assert neuron.threshold.grad.item() == pytest.approx(-0.3 * (0.8 * 0.8 + 0.8 * 1.2), abs=1e-6)
+    assert neuron.leak.grad.item() == pytest.approx(0.3 * 0.8 * 0.8, abs=1e-6)
+
+
+def test_a_leak_does_not_stay_above_one():
+    neuron = trained_threshold.neuron(threshold=1.0, leak=0.5, gamma=0.3)
+    neuron.leak.data.fill_(1.5)
+    neuron(torch.zeros(2, 1))
+    assert neuron.leak.item() == 1.0
+
+
+@pytest.mark.parametrize("constants", [{"threshold": 0.0}, {"leak": 0.0}, {"leak": 1.1}, {"gamma": 0.0}])
+def test_a_learned_threshold_without_sense_is_refused(constants):
+    with pytest.raises(UserError, match="a neuron that learns its threshold needs threshold > 0"):
+        trained_threshold.neuron(**{**NEURON, **constants})
+
+
+def test_a_percentile_is_the_public_codes():
+    assert percentile(torch.arange(11.0), 90) == 9.0 and percentile(torch.arange(11.0), 100) == 10.0
+    assert percentile(torch.arange(1001.0).flip(0), 99.7) == 997.0
+
+
+def test_diet_snn_starts_from_the_weights_with_thresholds_set_layer_by_layer():
+    """What comes to a layer is what the layers before send at their own thresholds, not yet scaled."""
+    network, ann = pair()
+    method = DietSNN(**{**DietSNN.params, "search_steps": 5, "images": 4})
+    weights = {name: value.clone() for name, value in ann.named_parameters()}
+    found = method.start(network, {"ann": ann}, iter([images(3).float(), images(3, seed=2).float()]))
+    assert found.steps == 3 and found.stem[0].steps == 3
+    assert all(torch.equal(value, weights[name]) for name, value in found.named_parameters() if name in weights)
+    neurons = [module for module in found.modules() if isinstance(module, trained_threshold.TrainedThreshold)]
+    assert len(neurons) == 5 and len({neuron.threshold.item() for neuron in neurons}) == 5
+    for neuron in neurons:
+        neuron.threshold.data /= 0.2
+    currents = {}
+    for neuron in neurons:
+        neuron.register_forward_hook(lambda module, inputs, sent: currents.update({module: inputs[0]}))
+    for module in found.modules():
+        if isinstance(getattr(module, "steps", None), int):
+            module.steps = 5
+    with torch.no_grad():
+        found.train()(torch.cat([images(3), images(3, seed=2)])[:4].float())
+    for neuron in neurons:
+        steps_ = [percentile(step, 99.7) for step in currents[neuron]]
+        assert neuron.threshold.item() == pytest.approx(max(steps_), rel=1e-4) and neuron.leak.item() == 1.0
+
+
+def test_diet_snns_loss_is_of_the_sum_over_steps():
+    logits = torch.tensor([[[1.0, 0.0]], [[0.5, 1.0]]])
+    loss = DietSNN(**DietSNN.params).loss(Outputs(logits), None, torch.tensor([[1.0, 0.0]]), None)
+    assert loss["task"].item() == pytest.approx(math.log(1 + math.exp(1.0 - 1.5)))
+
+
+def test_diet_snn_takes_the_same_network_only():
+    from benchmark.pins import kinds
+
+    spiking, same, other = (kinds.backbone(name) for name in ("resnet-20", "ann-resnet-20", "ann-resnet-18"))
+    assert fits(spiking, same) == "" and "another" in fits(spiking, other)

@@ -5,7 +5,8 @@ The derivative of s is gamma max(0, 1 - |m / threshold - 1|), for the membrane a
 and takes the threshold's own. A leak above 1 is brought back to 1 before it is used.
 
 Source: nitin-rathi/DIET-SNN@4c7527b, self_models/resnet_spiking.py, snn.py (the leak's bound, after each update there).
-Parity: spikes of a layer and the gradients of input, threshold and leak, T=10, equal to that file's lines in plain torch to 1e-12.
+Parity: with that file's residual block, two such layers, T=10, in double precision (its reset is in single; that was widened): all 4,320
+spikes, and the gradients of input, weights, thresholds and leaks to 1e-14.
 Deviations: none known.
 """
 
@@ -54,7 +55,7 @@ class TrainedThreshold(Stepwise):
 
     def step(self, x):
         leak, threshold = Spread.apply(self.leak, x), Spread.apply(self.threshold, x)
-        charged = leak * self.v + x
+        charged = x + leak * self.v  # x first: its memory layout stays
         spike = Step.apply(charged / threshold - 1, self.gamma)
         self.v = charged - threshold * spike.detach()
         return spike
