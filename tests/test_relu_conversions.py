@@ -352,9 +352,9 @@ def pair(steps=3):
 
 
 def test_a_learned_threshold_by_hand():
-    """Threshold 2, leak 1/2: 2 is not above it, 1 + 1.5 is, and leaves 1/2; then 1/4."""
+    """Threshold 2, leak 1/2: 2 is not above it, 1 + 1.5 is, and leaves 1/2; 1/4, 1/8 + 1.7 and 0.9125 + 1.9 follow."""
     neuron = trained_threshold.neuron(threshold=2.0, leak=0.5, gamma=0.3).double()
-    assert steps(neuron, 2.0, 1.5, 0.0, 1.9) == [0.0, 1.0, 0.0, 1.0]
+    assert steps(neuron, 2.0, 1.5, 0.0, 1.7, 1.9) == [0.0, 1.0, 0.0, 0.0, 1.0]
 
 
 def test_gradients_of_threshold_and_leak_by_hand():
