@@ -155,7 +155,7 @@ def test_a_misspelt_pin_is_an_error_not_a_gap(changed, words):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"cell": "rmp:vit-s-16"}, "method rmp: to be built"),
+        ({"cell": "rollout:vit-s-16"}, "method rollout: to be built"),
         ({"cell": "direct:resnet-104"}, "backbone resnet-104: to be built"),
         ({"origin": "quoted", "cell": "direct:vit-b-16"}, "recipe vit: to be built"),
     ],

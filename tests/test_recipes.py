@@ -119,6 +119,7 @@ def test_a_recipe_lacks_nothing_of_its_groups(made):
     recipes.sheet.cache_clear()
     assert recipes.recipe(whole, ("evaluation",), ABOUT) == {
         "eval_crop": (0.9, "printed"),
+        "test_images": (None, "not used"),
         "test_precision": ("fp32", "not used"),
         "statistics": (None, "not used"),
     }

@@ -1,4 +1,4 @@
-"""Spiking ResNet, a neuron behind each sum: the students of TSER (18, 34), and tdBN's and TET's ResNet-19.
+"""Spiking ResNet, a neuron behind each sum: the students of TSER (18, 34), tdBN's and TET's ResNet-19, and He's ResNet-20 (0.27 M).
 
 Sources: the layer lists of the public code of TSER's group and of TET. "ResNet-19" is three networks in the literature: `19` has a
 stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M parameters most tables print; `19-stem128` has a stem of 128
@@ -29,6 +29,7 @@ SIZES = {  # hidden: neurons between the last block and the classifier, 0 for no
     "19": {"stem": 64, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
     "19-stem128": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
     "19-stem128-1fc": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 0},
+    "20": {"stem": 16, "widths": [16, 32, 64], "depths": [3, 3, 3], "hidden": 0},
 }
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}, "set": {"gain": 4}}  # of the hidden layer's first weights: so that it fires
 NEURON = {

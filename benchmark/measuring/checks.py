@@ -13,6 +13,7 @@ from benchmark.neurons._base import Neuron
 
 TOLERANCE = 1e-6  # of logits
 FEW = 8  # steps of a converted network
+ENOUGH = 512  # steps of a converted network that runs for thousands: what is asked here does not need them
 ALONE = 4  # images that go through by themselves, and that gradients are taken for at a time
 
 
@@ -29,6 +30,8 @@ def check(model: nn.Module, images: torch.Tensor) -> dict:
     images, batch = images.double(), images.dim() - 4
     if images.shape[batch] < 2:
         raise ValueError("checks compare images: two or more")
+    if hasattr(model, "clock") and not batch:
+        model.steps = min(model.steps, ENOUGH)
     with torch.no_grad():
         sent, whole = watch(model, images)
         gaps = {

@@ -53,9 +53,10 @@ class Counter:
     Holds a few activations and one number per amount, whatever the size of the model; on a GPU it waits for it in `seen` alone.
     """
 
-    def __init__(self, values: bool = True):
+    def __init__(self, values: bool = True, each_step: bool = True):
         self.records: dict[str, Record] = {}
         self.with_values = values  # False: shapes only (a model on the meta device)
+        self.each_step = each_step  # False: of a converted network's layers sums over all steps alone
         self.sums = Remembered()
         self.pending: list[tuple] = []  # (record, amount, tensor) not yet added
         self.ranges: dict = defaultdict(Range)  # (record, `input_kind` or `sent`) -> which values occurred
@@ -119,7 +120,7 @@ class Counter:
 
     def by_step(self, x, times):
         """(None, x), or (number of a step, what came in then) for all steps of a converted network but its image, which stays."""
-        if self.clock is None or times > 1:
+        if self.clock is None or times > 1 or not self.each_step:
             return [(None, x)]
         return list(enumerate(self.clock.by_step(x), self.clock.before))
 

@@ -21,7 +21,7 @@ from benchmark.shared.errors import UserError
 CONSTANTS = {
     "theta": "threshold, and what a spike is worth: one for the layer, or a tensor that spreads over [B, C, H, W]",
     "start": "membrane before the first step, in thresholds",
-    "lower": "membrane at or below which a spike is taken back, -inf for none",
+    "lower": "membrane at or below which a spike is taken back, -inf for none; one for the layer, or a tensor like theta",
 }
 SENDS = "signed"
 EXAMPLE = {"theta": 1.0, "start": 0.5, "lower": -0.25}
@@ -29,18 +29,18 @@ EXAMPLE = {"theta": 1.0, "start": 0.5, "lower": -0.25}
 
 def neuron(*, theta, start, lower) -> "IntegrateAndFire":
     """A layer for all steps in one call. UserError for a constant without sense."""
-    theta = torch.as_tensor(theta, dtype=torch.float64)
-    if not (theta > 0).all() or math.isnan(start) or not lower < (theta * start).min():
+    theta, lower = (torch.as_tensor(value, dtype=torch.float64) for value in (theta, lower))
+    if not (theta > 0).all() or math.isnan(start) or not (lower < theta * start).all():
         raise UserError(
-            f"an integrating neuron needs theta > 0 and lower < start theta, not theta {theta.min()}, start {start}, lower {lower}"
+            f"an integrating neuron needs theta > 0 and lower < start theta, not theta {theta.min()}, start {start}, lower {lower.max()}"
         )
-    return IntegrateAndFire(theta, float(start), float(lower))
+    return IntegrateAndFire(theta, float(start), lower)
 
 
 class IntegrateAndFire(Stepwise):
     """On a CPU one pass over all steps; step by step elsewhere, and while a gradient is asked for."""
 
-    def __init__(self, theta: torch.Tensor, start: float, lower: float):
+    def __init__(self, theta: torch.Tensor, start: float, lower: torch.Tensor):
         super().__init__()
         self.sends = SENDS if theta.numel() == 1 else "graded"
         self.register_buffer("theta", theta)

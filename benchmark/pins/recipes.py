@@ -122,6 +122,9 @@ GROUPS: dict[str, dict[str, Key]] = {
             low=0.01,
             high=1,
         ),
+        "test_images": Key(
+            "images of the test set that are tested, from the first on; null for all of them", WHOLE + NOTHING, None, low=2, optional=True
+        ),
         "test_precision": Key("of the test after each epoch: fp32, bf16 or fp16", TEXT, "fp32", choices=PRECISIONS, optional=True),
         "statistics": Key(
             "[mean, deviation] per channel that images are normalised by, null for those of the network's published weights, "

@@ -37,6 +37,7 @@ class Batches:
         self.form: Form = FORMS[entry["form"]](data, recipe, entry, steps, device, seed, threads, published or {})
         self.size = min(recipe.get("batch_size", AT_ONCE), self.form.count)
         self.steps = self.form.count // self.size
+        self.tested = min(recipe.get("test_images") or self.form.test_count, self.form.test_count)
         self._load_mixing()
 
     def _load_mixing(self):
@@ -88,6 +89,11 @@ class Batches:
             yield self.form.arranged(self.form.normalise(images))
 
     def test(self):
-        """The test set in order, without augmentation; the last batch may be smaller."""
+        """The first `tested` images of the test set in order, without augmentation; the last batch may be smaller."""
+        left = self.tested
         for images, labels in self.form.test(self.size):
+            images, labels = images[:left], labels[:left]
             yield self.form.arranged(self.form.normalise(images)), labels
+            left -= len(labels)
+            if not left:
+                break

@@ -32,6 +32,7 @@ from benchmark.training.teacher import renormalising
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
 CHECKED = 64  # test images that the checks look at
 LONG = 16  # steps; of a longer conversion's run fewer images are checked, and those alone are counted
+BY_STEP = 1024  # steps; of a conversion's longer run a layer's amounts are counted over all steps alone
 NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
 
@@ -69,7 +70,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "spec": spec,
         "seed": seed,
         **measured,
-        "images": {"train": batches.form.count, "test": batches.form.test_count},
+        "images": {"train": batches.form.count, "test": batches.tested},
         "normalisation": batches.form.normalisation,
         "data_checksum": data.checksum,
         "seconds": training.seconds,
@@ -166,7 +167,8 @@ def check_published(run: Path, metrics: dict) -> None:
 
 def measure(spec: dict, training: Training, batches: Batches) -> dict:
     """Accuracies of the last and the best epoch and of one pass in fp32, the records that this pass gives, and the checks."""
-    counter, steps = Counter(), spec["time_steps"] + getattr(training.student, "probing", 0)
+    steps = spec["time_steps"] + getattr(training.student, "probing", 0)
+    counter = Counter(each_step=steps <= BY_STEP)
     images, _ = next(iter(batches.test()))
     axis = batches.form.axis
     images = images.narrow(axis, 0, min(checked(training.student, steps), images.shape[axis]))

@@ -30,13 +30,25 @@ class Converted(nn.Module):
 
     For inference. Whatever T is, memory is that of `rows` steps x images: all steps of as many images as fit go through together, and a
     longer run window by window, with the same results. probing: steps that run first and answer nothing. together: steps that the first
-    window has at least, for neurons that look ahead; a run of fewer computes so many for an image that stays.
+    window has at least, for neurons that look ahead; a run of fewer computes so many for an image that stays. answers: neurons that the
+    logits go through, [T, B, classes] -> the same.
     """
 
-    def __init__(self, network: nn.Module, places: list[str], clock: Clock, steps: int, rows: int, probing: int = 0, together: int = 1):
+    def __init__(
+        self,
+        network: nn.Module,
+        places: list[str],
+        clock: Clock,
+        steps: int,
+        rows: int,
+        probing=0,
+        together=1,
+        answers: nn.Module | None = None,
+    ):
         super().__init__()
         self.network, self.places, self.clock, self.steps, self.rows = network, places, clock, steps, rows
         self.probing, self.together = probing, together
+        self.answers = Fires(answers, clock) if answers else nn.Identity()
 
     @property
     def steps(self) -> int:
@@ -63,13 +75,13 @@ class Converted(nn.Module):
 
     def run(self, images, window):
         """One part of a batch, `window` steps at a time."""
-        functional.reset_net(self.network)  # an interrupted run leaves membranes
+        functional.reset_net(self)  # an interrupted run leaves membranes
         logits, count = [], images.shape[-4]
         steps = self.probing + (max(self.steps, self.together) if images.dim() == 4 else self.steps)
         for before in range(0, steps, window):
             end = min(before + window, steps)
             self.clock.set(before, end - before, count, end == steps)
-            answer = self.network(images if images.dim() == 4 else images[before:end].flatten(0, 1))
+            answer = self.answers(self.network(images if images.dim() == 4 else images[before:end].flatten(0, 1)))
             logits.append(answer.reshape(end - before, count, answer.shape[-1]))
         return torch.cat(logits)[self.probing : self.probing + self.steps]
 
@@ -145,10 +157,11 @@ def survey(network: nn.Module, image: torch.Tensor) -> list[Place]:
     return places
 
 
-def convert(
-    network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0, together: int = 1
-) -> Converted:
-    """A copy of an artificial network, its weights shared, that runs over time. neurons: name of a place -> its neuron."""
+def convert(network, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing=0, together=1, answers=None) -> Converted:
+    """A copy of an artificial network, its weights shared, that runs over time.
+
+    neurons: name of a place -> its neuron. answers: a neuron behind the logits, if any. probing, together: see `Converted`.
+    """
     network, clock = copy_of(network).eval(), Clock()
     first = next(place.name for place in places if place.first)
     weight = next(network.parameters())
@@ -158,7 +171,7 @@ def convert(
     room = ROOM.get(weight.device.type, ROOM["cpu"]) // weight.element_size()
     rows = max(1, room // max(place.size for place in places))
     fires = [place.name for place in places if place.name in neurons]
-    return Converted(network, fires, clock, steps, rows, probing, together).to(weight.device)
+    return Converted(network, fires, clock, steps, rows, probing, together, answers).to(weight.device)
 
 
 def converted(name, module, neurons, clock, first) -> nn.Module | None:
