@@ -2,10 +2,12 @@
 
 Source: no public code found, and the quoting table (IDSNN, Table 1) prints the name alone.
 Decisions: two 3x3 convolutions with batch normalisation and neurons at each of the widths 64, 128 and 256, average pooling after each
-pair, a hidden linear layer of 256 neurons on the last map and a linear classifier. Neuron constants as for the spiking VGG.
+pair, a hidden linear layer of 256 neurons on the last map, normalised too (without it they stay silent), and a linear classifier.
+Neuron constants as for the spiking VGG.
 Guessed: everything but the number of layers of each kind.
 """
 
+from spikingjelly.activation_based.layer import SeqToANNContainer
 from torch import nn
 
 from benchmark.backbones.vgg import group
@@ -29,5 +31,6 @@ def build(size, layout, fire, classes, shape, steps):
         for index, (before, width) in enumerate(zip([widths[0], *widths], widths, strict=False))
     ]
     positions = (shape[1] // side) * (shape[2] // side)
-    head = nn.Sequential(nn.Flatten(2), nn.Linear(widths[-1] * positions, size["hidden"]), fire(), nn.Linear(size["hidden"], classes))
+    hidden = SeqToANNContainer(nn.Linear(widths[-1] * positions, size["hidden"], bias=False), nn.BatchNorm1d(size["hidden"]))
+    head = nn.Sequential(nn.Flatten(2), hidden, fire(), nn.Linear(size["hidden"], classes))
     return SpikingBackbone(stem, blocks, widths, head, steps)
