@@ -7,7 +7,7 @@ Expected: spikformer_v2 Table IV, CIFARNet, CIFAR10, T=12: 89.83.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table4_spikformer_v2.csv
 
 Source: yjwu17/BP-for-SpikingNN@8453086, spiking_model.py, main.py: neuron, surrogate and loss, on MNIST.
-Parity: PARITY_STBP
+Parity: neuron, surrogate and loss against a slow loop of the official equations (tests/test_cited_small.py); no official CIFAR network.
 Deviations: the official neuron fires above its threshold, this one at it too. Decay and threshold are those of the CIFAR networks.
 """
 

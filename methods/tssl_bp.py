@@ -30,7 +30,7 @@ class TSSLBP(Method):
 
     params = {"filtered": "twice"}
     choices = {"filtered": ["once", "twice"]}
-    neuron = {"name": "tssl-bp", "tau_m": 5.0, "tau_s": 3.0, "v_threshold": 1.0}
+    neuron = {"name": "tssl-bp", "tau": 5.0, "tau_s": 3.0, "v_threshold": 1.0}
 
     def loss(self, student, teacher, target, parts):
         traces = student.logits.float()
