@@ -19,7 +19,7 @@ class Excitation(nn.Module):
 
     def forward(self, x):
         flat = (x if self.axis == 0 else x.transpose(0, 2)).flatten(2)  # [size, B, all others]
-        factors = (self.excited(flat.mean(2)) + self.excited(flat.amax(2))).sigmoid()
+        factors = (self.excited(flat.mean(2)) + self.excited(flat.max(2).values)).sigmoid()
         factors = factors.reshape(*factors.shape, *[1] * (x.dim() - 2))
         return factors if self.axis == 0 else factors.transpose(0, 2)
 
@@ -37,7 +37,7 @@ class Positions(nn.Module):
 
     def forward(self, x):
         over = x.transpose(0, 1).flatten(1, 2)
-        statistics = torch.stack([over.mean(1), over.amax(1)], 1)
+        statistics = torch.stack([over.mean(1), over.max(1).values], 1)
         return self.convolution(statistics).sigmoid()[None]
 
 
