@@ -5,7 +5,7 @@ channels and positions, through two linear layers over the T steps (T -> T / rat
 It looks at all steps at once, and its weights are for a fixed number of them.
 
 Source: BICLab/Attention-SNN@ad80e7b, MA_SNN/module/Attention.py, LIF_Module.py, MA_SNN/DVSGestures/CNN/ and MA_SNN/CIFAR10DVS/CNN/, by the
-same group, with its attention `TA`; the neurons send values ("floating-point spikes", spikformer_v2.txt:307).
+same group, with its attention `TA`; the neurons send values ("floating-point spikes" in the quoting text).
 Parity: with the official networks with attention TA at full size, 60 and 10 steps: outputs equal to 1.5e-7, in double precision gradients to
 5e-8 of the largest; parameters equal, 2,331,265 and 2,098,618.
 Deviations: where T / ratio is less than one (smoke scale, tests), one is taken.
