@@ -95,6 +95,14 @@ def test_li_guides_every_step_or_the_mean(over, answers):
     assert terms["task"].item() == pytest.approx(0.5 * math.log(2)) and terms["teacher"].item() == pytest.approx(0.5 * expected)
 
 
+def test_lis_softened_answers_weigh_as_much():
+    """Temperature 2: sqrt 4 to 1 against sqrt 3 to 1 and 1 to sqrt 3, four times."""
+    terms = LiKD(alpha=0.5, temperature=2.0).loss(*two_classes(), None)
+    low, high = 1 / (1 + math.sqrt(3)), math.sqrt(3) / (1 + math.sqrt(3))
+    expected = (divergence([2 / 3, 1 / 3], [low, high]) + divergence([2 / 3, 1 / 3], [high, low])) / 2
+    assert terms["teacher"].item() == pytest.approx(0.5 * 4 * expected)
+
+
 # ---- CIFARNet
 
 

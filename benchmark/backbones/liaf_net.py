@@ -23,7 +23,7 @@ SIZES = {
     "gesture": {"widths": [64, 128, 128], "pools": [1, 2, 2], "down": 4, "hidden": 256, "alpha": 2.0},
     "cifar": {"widths": [32, 64, 128, 256, 512], "pools": [2, 2, 2, 2, 4], "down": 1, "hidden": 256, "alpha": 1.0},
 }
-TWIN = {"divide": {"widths": 16, "hidden": 16}}
+TWIN = {"divide": {"widths": 8, "hidden": 8}}
 NEURON = {"name": "liaf", "decay": 0.3, "v_threshold": 0.3, "v_reset": 0.3, "surrogate": "rect", "alpha": 2.0}
 LAYOUTS = {"dvs": {}}
 
