@@ -15,7 +15,8 @@ Parity: tssl with the official network of an eighth of the widths, dropout off, 
 the largest of each layer, standard deviations of the weights at the start to 2 %. NeuNorm with spikingjelly's layer: equal to the bit.
 Decisions: the neurons' threshold and decay are those of the CIFAR networks of Wu et al. (0.75 and 0.25). The image's trace is taken behind
 the first convolution, which is linear: it runs once.
-Guessed: weights at the start of stbp and neunorm, uniform with a variance of 4 / fan-in, so that layers without normalisation fire.
+Guessed: that threshold and decay (the public code has 0.5 and 0.2, on MNIST; the paper was not at hand), k of NeuNorm (spikingjelly's), and
+weights at the start of stbp and neunorm, uniform with a variance of 4 / fan-in, so that layers without normalisation fire.
 tssl's weights start as the official ones do, which leaves its last layers silent: the window of its surrogate wakes them.
 A printed 17.54 M parameters is not what these layers give.
 """
