@@ -181,6 +181,8 @@ def test_a_reset_network_has_no_memory(name, kind):
 @each_case
 def test_one_step_is_the_first_of_four(name, kind):
     four = lively(name, kind).double()
+    if not getattr(four, "causal", True):
+        pytest.skip("a step's answer depends on later ones, as the network says")
     one = build(name, kind, steps=1).double().eval()
     one.load_state_dict(four.state_dict())
     x = images(kind).double()

@@ -142,7 +142,7 @@ def test_any_precision_has_a_membrane_of_single_precision_at_least(name, dtype, 
     sent, grad, learned, memories = run(layer(name).to(held), narrow.to(dtype))
     expected, expected_grad, expected_learned, expected_memories = run(layer(name).to(held), narrow.to(held))
     assert sent.dtype == grad.dtype == dtype and all(value.dtype == held for value in (*memories.values(), *learned.values()))
-    assert torch.equal(sent.to(held), expected)
+    assert torch.equal(sent, expected.to(dtype))
     torch.testing.assert_close(memories, expected_memories, rtol=0, atol=0)
     weights = {torch.bfloat16: 2**-6, torch.float16: 2**-9, torch.float64: 0}[dtype]  # the incoming gradient is rounded too
     torch.testing.assert_close(grad.to(held), expected_grad, rtol=weights, atol=4 * weights)
