@@ -216,9 +216,10 @@ class Counter:
         """timm's softmax attention on [B, N, C], its products of queries, keys and values as dense multiply-accumulates."""
         x = inputs[0]
         batch, tokens = x.shape[0], x.shape[1]
-        record.head_width, self.ranges[record, "input_kind"] = module.head_dim, REAL
+        width = getattr(module, "head_dim", x.shape[2] // module.num_heads)  # timm's Swin does not say it
+        record.head_width, self.ranges[record, "input_kind"] = width, REAL
         scores = batch * module.num_heads * tokens * tokens
-        dense = 2 * scores * module.head_dim
+        dense = 2 * scores * width
         self.add(record, dense=dense, events=dense, values=dense, scores=scores)
         self.add(self.record(f"{record.name}.softmax", "activation", record.steps, "Softmax"), inputs=scores, outputs=scores)
         qkv = self.records.get(f"{record.name}.qkv")
