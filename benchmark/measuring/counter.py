@@ -192,8 +192,13 @@ class Counter:
         """One multiplication; of real operands every multiply-accumulate happens."""
         dense, met = operation_of(module)
         dense = times * dense(inputs, output)
-        events = dense if not spiking else times * met(inputs) if self.with_values else 0
-        self.add(record, dense=dense, events=events, values=events)
+        self.add(record, dense=dense)
+        if not spiking:
+            self.add(record, events=dense, values=dense)
+        elif self.with_values:
+            for moment in zip(*(self.by_step(x, times) for x in inputs), strict=True):
+                events = times * met([now for _, now in moment])
+                self.add_at(moment[0][0], record, events=events, values=events)
         if alone:
             self.operands(record, inputs, times)
 
