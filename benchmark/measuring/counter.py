@@ -193,8 +193,13 @@ class Counter:
         """One multiplication; of real operands every multiply-accumulate happens."""
         dense, met = operation_of(module)
         dense = times * dense(inputs, output)
-        events = dense if not spiking else times * met(inputs) if self.with_values else 0
-        self.add(record, dense=dense, events=events, values=events)
+        self.add(record, dense=dense)
+        if not spiking:
+            self.add(record, events=dense, values=dense)
+        elif self.with_values:
+            for moment in zip(*(self.by_step(x, times) for x in inputs), strict=True):
+                events = times * met([now for _, now in moment])
+                self.add_at(moment[0][0], record, events=events, values=events)
         if alone:
             self.operands(record, inputs, times)
 
@@ -217,9 +222,10 @@ class Counter:
         """timm's softmax attention on [B, N, C], its products of queries, keys and values as dense multiply-accumulates."""
         x = inputs[0]
         batch, tokens = x.shape[0], x.shape[1]
-        record.head_width, self.ranges[record, "input_kind"] = module.head_dim, REAL
+        width = getattr(module, "head_dim", x.shape[2] // module.num_heads)  # timm's Swin does not say it
+        record.head_width, self.ranges[record, "input_kind"] = width, REAL
         scores = batch * module.num_heads * tokens * tokens
-        dense = 2 * scores * module.head_dim
+        dense = 2 * scores * width
         self.add(record, dense=dense, events=dense, values=dense, scores=scores)
         self.add(self.record(f"{record.name}.softmax", "activation", record.steps, "Softmax"), inputs=scores, outputs=scores)
         qkv = self.records.get(f"{record.name}.qkv")

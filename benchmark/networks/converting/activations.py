@@ -24,6 +24,14 @@ class ClipFloor(nn.Module):
         return f"levels={self.levels}"
 
 
+class SpikeMask(nn.Dropout):
+    """Random spike masking (MST, ICCV 2023): a share `p` of what passes becomes 0, drawn anew at every call, in inference too; nothing is
+    scaled. 0 passes everything on."""
+
+    def forward(self, x):
+        return x * (torch.rand_like(x) > self.p) if self.p else x
+
+
 def replaced(network: nn.Module, activation: Callable[[], nn.Module]) -> nn.Module:
     """The network with another activation in place of every ReLU, and an average pool of the same windows in place of every max pool."""
     for name, module in list(network.named_modules()):
