@@ -13,8 +13,6 @@ Deviations: a neuron fires at the threshold, the code's above it. The code has o
 with a triangle of width and height 1 as the surrogate and a reset that passes its gradient, is taken in all networks, SEW-ResNet-34's too.
 """
 
-from torch.nn import functional
-
 from benchmark.method import Method, label_loss, log_probabilities
 
 

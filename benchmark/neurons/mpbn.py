@@ -53,9 +53,10 @@ class MPBN(Stepwise):
 
     def normalised(self, h):
         """h [B, C, ...] with mean `bias` and deviation `weight`, as batch normalisation has it."""
-        rows = h if self.channels else h.unsqueeze(1)
-        statistics = self.running_mean, self.running_var
-        return functional.batch_norm(rows, *statistics, self.weight, self.bias, self.training, MOMENTUM, EPS).reshape(h.shape)
+        constants = (self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM, EPS)
+        if self.channels:
+            return functional.batch_norm(h, *constants)
+        return torch.empty_like(h).copy_(functional.batch_norm(h.unsqueeze(1), *constants).squeeze(1))  # in the memory layout of h
 
     def folded_threshold(self):
         """The membrane of each channel from which on it fires in inference; with a negative weight it fires up to there instead."""
