@@ -5,6 +5,8 @@ stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M parame
 channels; `19-stem128-1fc` also a single linear classifier.
 Decisions: TSER prints no neuron constants; these are its group's public code, v <- v / 2 + x, where TSER's equation 2 would divide x
 as well. No shared code fixes a surrogate for ResNet-19 (TET's is a triangle of width and height 1); all sizes use the sigmoid of height 1.
+Event frames of 128 x 128 come in as means of 3 x 3 pixels, 42 x 42: the works that run these networks on events make frames smaller first,
+each in its own way; a network for pictures of 32 x 32 costs sixteen times as much on the whole sensor.
 """
 
 from functools import partial
@@ -17,6 +19,7 @@ from benchmark.networks.layers import (
     Residual,
     SpikingBackbone,
     Sum,
+    average_pool,
     basic_branch,
     conv_bn,
     max_pool,
@@ -36,16 +39,20 @@ NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
     "surrogate": "sigmoid", "alpha": 4.0,
 }  # fmt: skip
-LAYOUTS = {  # of the first convolution
-    "cifar": {"kernel": 3, "stride": 1, "pool": False},
-    "imagenet": {"kernel": 7, "stride": 2, "pool": True},
+LAYOUTS = {  # of the first convolution; pool: max or average, behind its neurons; shrink: the mean of so many pixels squared before it
+    "cifar": {"kernel": 3, "stride": 1, "pool": ""},
+    "imagenet": {"kernel": 7, "stride": 2, "pool": "max"},
+    "dvs": {"kernel": 3, "stride": 1, "pool": "", "shrink": 3},
 }
+POOLS = {"max": max_pool, "average": average_pool}
 
 
 def build(size, layout, fire, classes, shape, steps):
     """A spiking ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    first = First(steps, *conv_bn(shape[0], size["stem"], layout["kernel"], layout["stride"]))
-    stem = nn.Sequential(first, fire(), max_pool()) if layout["pool"] else nn.Sequential(first, fire())
+    shrink, pool = layout.get("shrink"), size.get("pool", layout["pool"])
+    smaller = [nn.AvgPool2d(shrink)] if shrink else []
+    first = First(steps, *smaller, *conv_bn(shape[0], size["stem"], layout["kernel"], layout["stride"]))
+    stem = nn.Sequential(first, fire(), *([POOLS[pool]()] if pool else []))
     blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
     width, hidden = widths[-1], size["hidden"]
     before = nn.Sequential(scaled(nn.Linear(width, hidden), size.get("gain", 1)), fire()) if hidden else None

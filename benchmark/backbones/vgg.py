@@ -5,10 +5,9 @@ the form whose operations, counted by TSER's convention, equal its Table 4 to th
 Neuron constants as for the spiking ResNet. `blocks` are the five groups up to their pooling, the first one without its first convolution.
 """
 
-from spikingjelly.activation_based import layer
 from torch import nn
 
-from benchmark.networks.layers import First, Head, SpikingBackbone, conv_bn
+from benchmark.networks.layers import First, Head, SpikingBackbone, average_pool, conv_bn
 
 SIZES = {
     "11": {"widths": [64, 128, 256, 512, 512], "convolutions": [1, 1, 2, 2, 2], "pools": [1, 1, 1, 1, 1]},
@@ -39,9 +38,4 @@ def group(before, width, count, pool, fire):
     for _ in range(count):
         layers += [conv_bn(before, width, 3, bias=True), fire()]
         before = width
-    return nn.Sequential(*layers, *([average_pool()] if pool else []))
-
-
-def average_pool():
-    """Mean of 2x2 at every step: its outputs are no spikes but quarters."""
-    return layer.SeqToANNContainer(nn.AvgPool2d(2))
+    return nn.Sequential(*layers, *([average_pool(2, 2, 0)] if pool else []))

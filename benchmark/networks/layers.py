@@ -22,6 +22,11 @@ def max_pool(kernel=3, stride=2, padding=1):
     return layer.SeqToANNContainer(MaxPool2d(kernel, stride, padding))
 
 
+def average_pool(kernel=3, stride=2, padding=1):
+    """Mean pooling at every step: of spikes it makes fractions, which cost multiplications behind it."""
+    return layer.SeqToANNContainer(nn.AvgPool2d(kernel, stride, padding))
+
+
 def spiking_stages(channels, widths, pools, fire, steps):
     """Conv3x3-BN-neuron-[max pool] for each width, as a list of layers; the first convolution of a static image runs once."""
     stages, before = [], channels
