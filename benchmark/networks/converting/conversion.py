@@ -157,19 +157,13 @@ def survey(network: nn.Module, image: torch.Tensor) -> list[Place]:
     return places
 
 
-<<<<<<< HEAD
-def convert(network, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing=0, together=1, answers=None) -> Converted:
+def convert(
+    network, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing=0, together=1, answers=None, compensated=True
+) -> Converted:
     """A copy of an artificial network, its weights shared, that runs over time.
 
     neurons: name of a place -> its neuron. answers: a neuron behind the logits, if any. probing, together: see `Converted`.
-=======
-def convert(
-    network: nn.Module, places: list[Place], neurons: dict[str, nn.Module], steps: int, probing: int = 0, compensated: bool = True
-) -> Converted:
-    """A copy of an artificial network, its weights shared, that runs over time. neurons: name of a place -> its neuron.
-
     compensated: False leaves what is not linear, products too, as it is: it sees each step's spikes alone.
->>>>>>> hc
     """
     network, clock = copy_of(network).eval(), Clock()
     first = next(place.name for place in places if place.first)
