@@ -55,7 +55,7 @@ def build(size, layout, fire, classes, shape, steps):
     layout = {**layout, "scale": size.get("scale", layout["scale"])}
     blocks = [block(dim, size["heads"], shortcut, layout, fire) for _ in range(size["depth"])]
     halvings, kind = int(log2(size.get("patch", 16))), size.get("stem", "conv-2")
-    front = stem(shape[0], [dim >> left for left in reversed(range(halvings))], kind, shortcut, fire, steps)
+    front = stem(shape[0], [*(dim // 8, dim // 4, dim // 2)[: halvings - 1], dim], kind, shortcut, fire, steps)
     model = SpikingBackbone(front, blocks, [dim] * len(blocks), Head(dim, classes), steps)
     truncated_normal(model.head, nn.Linear)  # as Spikformer's ImageNet model
     return model

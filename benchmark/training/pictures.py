@@ -58,7 +58,7 @@ def write(run: Path, out: Path, images: int, data_root: Path, device_name: str, 
     return f"{out}.png, {out}.csv: {len(lines)} test images of {spec['data']['name']}, {means}"
 
 
-def sheet(drawn: dict[str, torch.Tensor], shown: int = 8) -> Image.Image:
+def sheet(drawn: dict[str, torch.Tensor], shown: int = 6) -> Image.Image:
     """name -> uint8 [B, C, H, W] as one picture: for `shown` of the images, taken evenly, all that is made of one side by side."""
     count, _, height, width = next(iter(drawn.values())).shape
     chosen = torch.linspace(0, count - 1, min(shown, count)).round().long().tolist()
