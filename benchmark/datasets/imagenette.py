@@ -1,7 +1,8 @@
 """Imagenette (fast.ai): photographs of ten ImageNet classes in ImageNet's folder tree, <root>/imagenette/{train,val}/<wnid>/*.JPEG.
 
 `Imagenette-400` is 400 + 100 of them, seen at 128 x 128 pixels, 8 x 8 patches of 16: enough for a pre-training to be looked at within
-an hour on one core, and far too few to tell anything of an accuracy.
+an hour on one core, and far too few to tell anything of an accuracy. ImageNet's terms hold for the photographs; none is part of this
+repository but for six in results/reference/photographs.png.
 """
 
 from pathlib import Path

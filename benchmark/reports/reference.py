@@ -130,27 +130,40 @@ def beside(path: Path) -> Path:
 
 
 def filled_in(name: str, found: list[dict], runs: list[Run], root: Path) -> str:
-    """What the pre-trainings came to: on the training images by epoch, on test images beside predicting the mean of what is hidden."""
-    lines = []
+    """What the pre-trainings came to, in words: on the training images by epoch, on test images beside predicting the mean of a patch."""
+    said = []
     for run in runs:
-        spec, curve = (
-            run.resolved.spec,
-            [line for line in found if line["seed"] == run.seed and line["backbone"] == run.resolved.spec["network"]["name"]],
-        )
+        spec, backbone = run.resolved.spec, run.resolved.spec["network"]["name"]
+        curve = [line for line in found if (line["backbone"], line["seed"]) == (backbone, run.seed)]
         images = read(beside(root / run.folder / "pictures.csv"))
         error, plain = (statistics.mean(float(line[key]) for line in images) for key in ("error", "error_of_mean"))
-        below = next((line["epoch"] for line in curve if line["loss"] < plain), None)
-        size, params = spec["network"]["size"], spec["method"]["params"]
-        _, height, width = spec["data"]["shape"]
-        lines.append(
-            f"- {spec['network']['name']} ({size['depth']} blocks, width {size['dim']}, {run.metrics(root)['parameters']} parameters), decoder of"
-            f" {params['depth']} blocks, width {params['width']}, seed {run.seed}: {spec['data']['train']} images of {height} x {width},"
-            f" {params['mask']} % of their patches hidden, {len(curve)} epochs, {curve[-1]['seconds']:.0f} s.\n"
-            f"  Loss of the first epoch {curve[0]['loss']:.4f}, of the last {curve[-1]['loss']:.4f};"
-            f" {'never' if below is None else f'from epoch {below} on'} below that of predicting the mean.\n"
-            f"  On {len(images)} test images {error:.4f}, predicting the mean {plain:.4f}."
-        )
-    return f"# {name}\n\n" + "\n".join(lines) + f"\n\n![image, masked, reconstructed]({name}.png)\n"
+        below = next((f"from epoch {line['epoch']} on" for line in until(curve, plain)), "never")
+        said += [
+            f"- {described(spec, run.metrics(root))}, seed {run.seed}, {len(curve)} epochs, {curve[-1]['seconds']:.0f} s.",
+            f"  Loss of the first epoch {curve[0]['loss']:.4f}, of the last {curve[-1]['loss']:.4f}; {below} below that of predicting the mean.",
+            f"  On {len(images)} test images {error:.4f}, predicting the mean {plain:.4f}.",
+        ]
+        if spec["method"]["params"]["target"] == "patch":
+            said.append(
+                "  In the picture a hidden patch has the mean and the contrast of the original; only what varies in it is predicted."
+            )
+    return f"# {name}\n\n" + "\n".join(said) + f"\n\n![test images: whole, masked, filled in]({name}.png)\n"
+
+
+def until(curve: list[dict], plain: float) -> list[dict]:
+    """The last epochs of a curve, as far back as all losses are below `plain`."""
+    above = [place for place, line in enumerate(curve) if line["loss"] >= plain]
+    return curve[above[-1] + 1 if above else 0 :]
+
+
+def described(spec: dict, metrics: dict) -> str:
+    """The size of a pre-training: networks, images, what is hidden of them."""
+    size, params, (_, height, width) = spec["network"]["size"], spec["method"]["params"], spec["data"]["shape"]
+    return (
+        f"{spec['network']['name']} ({size['depth']} blocks, width {size['dim']}, {metrics['parameters']} parameters), its decoder of"
+        f" {params['depth']} blocks, width {params['width']}: {spec['data']['train']} images of {height} x {width},"
+        f" {params['mask']} % of their patches hidden"
+    )
 
 
 def rounded(value):
