@@ -12,6 +12,7 @@ from benchmark.datasets import digits
 from benchmark.networks import build as networks
 from benchmark.networks.masking import MaskedEncoder, draw
 from benchmark.networks.reconstruction import Decoder
+from benchmark.pins import recipes
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import read_sealed, sha256
 from benchmark.training import pictures
@@ -36,7 +37,7 @@ def run(request, tmp_path_factory):
     )
     out = tmp_path_factory.mktemp("run") / "mae-pretrain" / "seed0"
     helpers.run(spec, out)
-    pictures.write(out, out / "pictures", SHOWN, helpers.ROOT / "data", "cpu", 1)
+    pictures.write(out, out / "pictures", SHOWN, recipes.whole, helpers.ROOT / "data", "cpu", 1)
     return out, request.param
 
 
@@ -180,18 +181,18 @@ def test_what_cannot_be_drawn_is_said_in_one_line(run, tmp_path):
     shutil.copytree(out, copy)
     (copy / "parts.pt").write_bytes((out / "parts.pt").read_bytes()[:-9] + b"other bytes")
     with pytest.raises(UserError, match=r"parts.pt is not what its run wrote: its checksum is \w+, metrics.json has \w+; run it again$"):
-        pictures.write(copy, copy / "pictures", 3, tmp_path, "cpu", 1)
+        pictures.write(copy, copy / "pictures", 3, recipes.whole, tmp_path, "cpu", 1)
     (copy / "parts.pt").unlink()
     with pytest.raises(UserError, match=r"parts.pt cannot be read \(No such file"):
-        pictures.write(copy, copy / "pictures", 3, tmp_path, "cpu", 1)
+        pictures.write(copy, copy / "pictures", 3, recipes.whole, tmp_path, "cpu", 1)
     plain = tmp_path / "direct" / "seed0"
     helpers.run(helpers.specification(recipe={"epochs": 0}), plain)
     with pytest.raises(UserError, match="direct on bars leaves nothing to draw"):
-        pictures.write(plain, plain / "pictures", 3, tmp_path, "cpu", 1)
+        pictures.write(plain, plain / "pictures", 3, recipes.whole, tmp_path, "cpu", 1)
 
 
 def test_the_same_run_gives_the_same_picture(run, tmp_path):
     out, _ = run
-    pictures.write(out, tmp_path / "again", SHOWN, helpers.ROOT / "data", "cpu", 1)
+    pictures.write(out, tmp_path / "again", SHOWN, recipes.whole, helpers.ROOT / "data", "cpu", 1)
     for kind in ("png", "csv"):
         assert (tmp_path / f"again.{kind}").read_bytes() == (out / f"pictures.{kind}").read_bytes()

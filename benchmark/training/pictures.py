@@ -1,5 +1,6 @@
 """What a method that keeps its trained parts makes of test images, as a picture to look at and as numbers, from a finished run."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import torch
 from PIL import Image, ImageDraw
 
 from benchmark.networks import build as network
-from benchmark.pins import recipes
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import replacing, write_csv
 from benchmark.training import device as devices
@@ -20,10 +20,11 @@ SIDE = 96  # pixels that an image has at least, each of its own drawn as a squar
 ACROSS = 2  # images in a line, each with all that is made of it
 
 
-def write(run: Path, out: Path, images: int, data_root: Path, device_name: str, threads: int) -> str:
+def write(run: Path, out: Path, images: int, whole: Callable, data_root: Path, device_name: str, threads: int) -> str:
     """<out>.png with some of the images, and <out>.csv, a line for each of all; returns what was found, readable.
 
-    images: how many test images, taken evenly from all. UserError: a run that is not finished, is damaged, or keeps nothing to draw with.
+    images: how many test images, taken evenly from all. whole: gives a specification's recipe with the neutral values filled in.
+    UserError: a run that is not finished, is damaged, or keeps nothing to draw with.
     """
     device = devices.choose(device_name)
     devices.prepare(device, threads)
@@ -35,7 +36,7 @@ def write(run: Path, out: Path, images: int, data_root: Path, device_name: str, 
     network.written(run, "parts")
     student = method.start(student, {}, iter(())).eval()
     parts = network.load_weights(method.parts(student, None), run / "parts.pt", device)
-    data, recipe = load(spec["data"], data_root), recipes.whole(spec["recipe"])
+    data, recipe = load(spec["data"], data_root), whole(spec["recipe"])
     with closing(
         Batches(data, recipe, spec["data"], spec["time_steps"], device, 0, threads, network.published(spec["network"]))
     ) as batches:

@@ -284,7 +284,7 @@ def pictures(arguments) -> int | None:
 
     a = arguments
     out = a.out.with_suffix("") if a.out else a.run / "pictures"
-    print(drawing.write(a.run, out, a.images, a.data_root, a.device, a.threads))
+    print(drawing.write(a.run, out, a.images, recipes.whole, a.data_root, a.device, a.threads))
 
 
 def network(arguments) -> int | None:
