@@ -4,12 +4,15 @@ import csv
 import subprocess
 import sys
 
+import helpers
 import pytest
 import torch
 from torch import nn
 
+from benchmark.backbones import spikformer_v2
 from benchmark.networks.build import network
 from benchmark.networks.layers import count_parameters
+from benchmark.neurons import maker
 from benchmark.pins import published
 from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
@@ -85,6 +88,17 @@ def test_the_stems_of_figure_4_have_about_as_many_parameters():
     assert len(counts) == 5 and min(counts) > 29.1 and max(counts) < 29.7
     own = [other.resolved.id for other in entries("table2_spikformer_v2") if other.first.row == 29]
     assert [line.resolved.id for line in entries("figure4_spikformer_v2")][3:4] == own
+
+
+@pytest.mark.parametrize(("stem", "kernels"), [("linear", [1, 1]), ("conv-1", [3]), ("conv-2", [3, 3]), ("conv-3", [3, 3, 3])])
+def test_a_stem_has_these_layers_behind_each_halving(stem, kernels):
+    size = {"depth": 1, "dim": 32, "heads": 4, "shortcut": "add", "stem": stem}
+    built = spikformer_v2.build(size, spikformer_v2.LAYOUTS["imagenet"], maker(spikformer_v2.NEURON), 10, (3, 32, 32), 1)
+    convolutions = [layer for layer in built.stem.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.kernel_size[0] for layer in convolutions] == [2, *kernels] * 4
+    assert [layer.out_channels for layer in convolutions if layer.kernel_size == (2, 2)] == [4, 8, 16, 32]
+    logits = helpers.enliven(built)(torch.randn(2, 3, 32, 32))
+    assert logits.shape == (1, 2, 10) and logits.any()
 
 
 # ---- what is drawn
