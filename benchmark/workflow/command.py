@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     pictures_ = command("pictures", pictures, "draw what a finished run makes of test images: masked ones filled in by a pre-training")
     pictures_.add_argument("run", type=Path, help="folder of a finished run whose method keeps its trained parts")
     pictures_.add_argument("--out", type=Path, help="<out>.png and <out>.csv (default: pictures.* in that folder)")
-    pictures_.add_argument("--images", type=positive, default=64, help="test images, of which some are drawn and all measured")
+    pictures_.add_argument("--images", type=positive, default=100, help="test images, of which some are drawn and all measured")
     for one in (run_, surface_, pictures_):
         one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
