@@ -368,10 +368,10 @@ def test_states_without_a_value(states, lacking, expected):
 
 def test_what_a_run_does_not_measure_is_missing(tmp_path):
     line = lines.of_table("table1_ldd", PAPER)[0]
-    numbers = (replace(line.first, metric="complexity_M", value="2.0"),)
+    numbers = (replace(line.first, metric="mask_ratio_pct", value="2.0"),)
     made.accuracy(tmp_path, line.runs[0], 93.5)
     (row,) = tables.rows([Measured.of(replace(line, numbers=numbers), tmp_path)], "paper")
-    assert (row["complexity_M"], row["complexity_M_verdict"]) == (None, "missing")
+    assert (row["mask_ratio_pct"], row["mask_ratio_pct_verdict"]) == (None, "missing")
 
 
 def test_a_speed_up_is_measured_against_the_line_that_trains_from_scratch(tmp_path):
