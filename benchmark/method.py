@@ -40,7 +40,8 @@ class Method:
     (to convert), `encoder` and `start` are handed to `start` alone; with "backbone": "same" where it is the student's own, "time_steps"
     where a spiking one has others than the student, "options" for the row's recipe options that are its own. sees: "blocks", "images".
     recipe: the groups of recipe keys that a cell of it needs; without `training` nothing is trained, and there is no loss. neuron:
-    constants of a neuron in place of the backbone's. any_time: one run answers at each of its steps, for every row of fewer steps.
+    constants of a neuron in place of the backbone's. any_time: one run answers at each of its steps, for every row of fewer steps. keeps:
+    the trained `parts` are kept beside the weights, for `pictures`.
     """
 
     params: dict = {}
@@ -52,6 +53,7 @@ class Method:
     recipe: tuple = ("training", "augmentation", "evaluation")
     neuron: dict = {}
     any_time: bool = False
+    keeps: bool = False
 
     def __init__(self, **chosen):
         self.__dict__.update({**self.params, **chosen})
@@ -70,6 +72,13 @@ class Method:
 
     def loss(self, student: Outputs, teacher: Outputs | None, target: torch.Tensor, parts: nn.Module) -> dict[str, torch.Tensor]:
         """Named terms, already weighted; their sum is minimised. target: class probabilities [B, classes]."""
+        raise NotImplementedError
+
+    def pictures(self, student: nn.Module, parts: nn.Module, images: torch.Tensor) -> tuple[dict, dict]:
+        """Of a method that keeps its parts, what it makes of images [B, C, H, W]: name -> pictures of that shape, and name -> numbers [B].
+
+        Both modules are the trained ones, for evaluation; all that is random is drawn from torch's generator of the CPU.
+        """
         raise NotImplementedError
 
 

@@ -17,9 +17,11 @@ Of the closest code two things are not taken over: its encoder's blocks run over
 shift, and its decoder never sees a mask token, since the encoder already gives as many tokens as there are patches.
 """
 
+import torch
+
 from benchmark.method import Method
-from benchmark.networks.masking import MaskedEncoder
-from benchmark.networks.reconstruction import Decoder, error, normalised, patches
+from benchmark.networks.masking import MaskedEncoder, draw, grid_of
+from benchmark.networks.reconstruction import Decoder, error, errors, normalised, patches, triplet
 
 
 class MAEPretrain(Method):
@@ -30,6 +32,7 @@ class MAEPretrain(Method):
     ranges = {"mask": [1, 99], "depth": [1, 24]}
     sees = ("images",)
     recipe = ("training", "augmentation")  # no "evaluation": there are no classes to be right about
+    keeps = True
 
     def start(self, network, above, calibration):
         return MaskedEncoder(network, self.mask)
@@ -39,9 +42,19 @@ class MAEPretrain(Method):
 
     def loss(self, student, teacher, target, parts):
         seen = student.logits  # of a network that has no classes: what it gives
-        wanted = patches(student.images, seen.visible.shape[1:])
-        wanted = normalised(wanted) if self.target == "patch" else wanted
-        return {"reconstruction": error(parts(seen), wanted, seen.visible)}
+        return {"reconstruction": error(parts(seen), self.wanted(student.images, seen.visible), seen.visible)}
+
+    def wanted(self, images, visible):
+        """What the decoder is to give, [B, patches, values]."""
+        values = patches(images, visible.shape[1:])
+        return normalised(values) if self.target == "patch" else values
+
+    def pictures(self, student, parts, images):
+        """Figure 8, and of each image the error on its hidden patches, beside that of predicting their mean."""
+        visible = draw(len(images), grid_of(*images.shape[2:], student.side), self.mask).to(images.device)
+        predicted, wanted = parts(student.encode(images, visible)).float(), self.wanted(images, visible)
+        found = {"error": errors(predicted, wanted, visible), "error_of_mean": errors(torch.zeros_like(wanted), wanted, visible)}
+        return triplet(images, predicted, visible, self.target == "patch"), found
 
 
 def fits(student):

@@ -4,20 +4,27 @@ import csv
 import subprocess
 import sys
 
+import helpers
 import pytest
 import torch
 from torch import nn
 
+from benchmark.backbones import spikformer_v2
+from benchmark.networks.build import network
+from benchmark.networks.layers import count_parameters
+from benchmark.neurons import maker
 from benchmark.pins import published
 from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
 from benchmark.reports import figures
+from benchmark.runs import structures
 from benchmark.runs.lines import of_table
 from benchmark.shared.errors import UserError
 from benchmark.training import surface
 from tests import made
 
-NAMES = ["figure5_ecmt", "figure6_ecmt", "figure5_idsnn", "figure4_ldd", "figure2_tser", "figure3_tser", "figure4_tser"]
+V2 = [f"figure{number}_spikformer_v2" for number in (1, 4, 7, 8)]
+NAMES = ["figure5_ecmt", "figure6_ecmt", "figure5_idsnn", "figure4_ldd", *V2, "figure2_tser", "figure3_tser", "figure4_tser"]
 
 
 def entries(name, **chosen):
@@ -49,8 +56,49 @@ def test_the_surface_is_of_its_own_printed_recipe():
     for line in entries("figure4_ldd", scale="paper"):
         recipe = line.resolved.spec["recipe"]
         assert (recipe["epochs"], recipe["batch_size"], recipe["lr"], recipe["weight_decay"]) == (150, 128, 1e-3, 1e-3)
-    assert figures.surfaces(NAMES, settings()) == {line.resolved.id for line in entries("figure4_ldd")}
+    assert figures.cells_of("loss_surface", NAMES, settings()) == {line.resolved.id for line in entries("figure4_ldd")}
     assert {path.name for path in figures.inputs("figure4_ldd", settings())} == {"metrics.json", "surface.csv"}
+
+
+def test_the_picture_is_of_the_pre_training_that_table_3_goes_on_from():
+    (line,) = entries("figure8_spikformer_v2")
+    (tuned,) = [other for other in entries("table3_spikformer_v2") if other.first.row == 13]
+    assert line.resolved.id == dict(tuned.resolved.upstream)["encoder"].id
+    assert figures.cells_of("pictures", NAMES, settings()) == {line.resolved.id}
+    assert figures.picture("figure8_spikformer_v2", settings()) == line.runs[0].folder / "pictures.png"
+    assert figures.picture("figure7_spikformer_v2", settings()) is None
+    assert {path.name for path in figures.inputs("figure8_spikformer_v2", settings())} == {"metrics.json", "pictures.csv"}
+
+
+def test_what_the_text_prints_of_spikformer_v2s_figures_and_nothing_else():
+    """Values that are only drawn are not pinned; those that are stand in the tables too."""
+    printed = [(number.name, number.row, number.value) for name in V2 for number in published.read(name) if number.value]
+    assert printed == [("figure1_spikformer_v2", 13, "80.38"), ("figure1_spikformer_v2", 16, "81.10")]
+    tables = {(n.cell, n.time_steps): n.value for n in published.read("table3_spikformer_v2") if n.metric == "accuracy"}
+    for number in published.read("figure1_spikformer_v2"):
+        assert not number.value or tables[number.cell, number.time_steps] == number.value
+
+
+def test_the_stems_of_figure_4_have_about_as_many_parameters():
+    """Its caption says so; sizes were chosen by that. And the network's own stem is the one of the other tables."""
+    counts = []
+    for line in entries("figure4_spikformer_v2", scale="paper"):
+        spec = line.resolved.spec
+        counts.append(count_parameters(network(spec)) / 1e6)
+    assert len(counts) == 5 and min(counts) > 29.1 and max(counts) < 29.7
+    own = [other.resolved.id for other in entries("table2_spikformer_v2") if other.first.row == 29]
+    assert [line.resolved.id for line in entries("figure4_spikformer_v2")][3:4] == own
+
+
+@pytest.mark.parametrize(("stem", "kernels"), [("linear", [1, 1]), ("conv-1", [3]), ("conv-2", [3, 3]), ("conv-3", [3, 3, 3])])
+def test_a_stem_has_these_layers_behind_each_halving(stem, kernels):
+    size = {"depth": 1, "dim": 32, "heads": 4, "shortcut": "add", "stem": stem}
+    built = spikformer_v2.build(size, spikformer_v2.LAYOUTS["imagenet"], maker(spikformer_v2.NEURON), 10, (3, 32, 32), 1)
+    convolutions = [layer for layer in built.stem.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.kernel_size[0] for layer in convolutions] == [2, *kernels] * 4
+    assert [layer.out_channels for layer in convolutions if layer.kernel_size == (2, 2)] == [4, 8, 16, 32]
+    logits = helpers.enliven(built)(torch.randn(2, 3, 32, 32))
+    assert logits.shape == (1, 2, 10) and logits.any()
 
 
 # ---- what is drawn
@@ -138,6 +186,32 @@ def test_a_threshold_has_its_share_of_all_neurons_and_of_each_place(tmp_path):
     drawn = {place: {p["threshold"]: p["rate"] for p in points if p["place"] == place} for place in ("all", "fc1", "fc2")}
     assert drawn["all"] == {1: 20.0, 2: 2.5, -1: 20.0, -2: 7.5}
     assert drawn["fc1"] == {1: 50.0, 2: 10.0, -1: 20.0, -2: 0.0} and drawn["fc2"] == {1: 10.0, 2: 0.0, -1: 20.0, -2: 10.0}
+
+
+def test_a_bubble_has_accuracy_power_and_size_beside_what_is_printed(tmp_path):
+    chosen = settings({"scale": "paper"})
+    line = of_table("figure1_spikformer_v2", chosen)[12]
+    made.accuracy(tmp_path, line.runs[0], 80.4)
+    made.structure(tmp_path, structures.path("spikformer-v2-8-512", "ImageNet"))
+    (point,) = figures.drawn(line, "paper", tmp_path)
+    assert (point["accuracy"], point["accuracy_published"], point["accuracy_verdict"]) == (80.4, "80.38", "match")
+    assert point["accuracy_low"] < 80.4 < point["accuracy_high"]
+    assert point["power_mJ"] > 0 and point["params_M"] == 9.32 and not {"power_mJ_published", "params_M_published"} & set(point)
+    wanted = {path.name for path in figures.inputs("figure1_spikformer_v2", chosen)}
+    assert wanted == {"metrics.json", "ImageNet.json"}
+    assert {path.name for path in figures.inputs("figure3_tser", chosen)} == {"metrics.json"}
+
+
+def test_pictures_are_a_line_for_each_image_and_their_mean(tmp_path):
+    line = of_table("figure8_spikformer_v2", settings())[0]
+    images = [{"image": 0, "label": 3, "error": 0.5, "error_of_mean": 1.0}, {"image": 7, "label": 1, "error": 0.7, "error_of_mean": 0.9}]
+    pretend(tmp_path, line.runs[0], files={"pictures": images})
+    points = figures.drawn(line, "smoke", tmp_path)
+    assert [(point["image"], point["error"], point["error_of_mean"]) for point in points] == [
+        ("0", 0.5, 1.0),
+        ("7", 0.7, 0.9),
+        ("all", 0.6, 0.95),
+    ]
 
 
 def test_a_curve_has_every_epoch_and_both_losses(tmp_path):

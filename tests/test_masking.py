@@ -14,7 +14,7 @@ from benchmark.method import Outputs
 from benchmark.networks.attention import AttentionProduct, SoftmaxProduct
 from benchmark.networks.layers import count_parameters
 from benchmark.networks.masking import MaskedEncoder, Seen, carried, draw, grid_of, take
-from benchmark.networks.reconstruction import Decoder, error, normalised, patches, pictures, positions, triplets
+from benchmark.networks.reconstruction import Decoder, error, normalised, patches, pictures, positions, triplet
 from benchmark.neurons import maker
 from benchmark.shared.errors import UserError
 from benchmark.training import optimiser as optimising
@@ -279,7 +279,8 @@ def test_pictures_keep_what_is_seen_and_fill_in_the_rest(per_patch):
     encoder, decoder = MaskedEncoder(network(dtype=torch.float32), 75).eval(), Decoder(32, 16 * 16 * 3, width=32).eval()
     x, visible = images(dtype=torch.float32), mask()
     seen = carried(visible, 16).unsqueeze(1).expand_as(x)
-    original, masked, filled = triplets(encoder, decoder, x, visible, per_patch)
+    with torch.no_grad():
+        original, masked, filled = triplet(x, decoder(encoder.encode(x, visible)), visible, per_patch).values()
     assert torch.equal(original, x)
     assert torch.equal(masked[seen], x[seen]) and not masked[~seen].any()
     assert torch.equal(filled[seen], x[seen]) and (filled != x)[~seen].float().mean() > 0.99

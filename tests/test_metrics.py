@@ -25,6 +25,7 @@ RUN = {
         "encoder": {"spec": {"recipe": {"epochs": 200}, "method": {"name": "mae-pretrain", "params": {"mask": 75}}}, "seconds": 3600.0},
         "teacher": {"spec": {"recipe": {"epochs": 1}, "method": {"name": "direct", "params": {}}}, "seconds": 1e6},
     },
+    "scratch": {"spec": {}, "seconds": 16200.0},
     "seed": 1,
     "accuracy": 71.0,
     "accuracy_best": 73.0,
@@ -87,8 +88,9 @@ EXPECTED = {
     "mask_ratio_pct": 75,
     "train_seconds": 7200.0,
     "epoch": 2,
-    **dict.fromkeys(("complexity_M", "speedup")),  # not measured
-    **dict.fromkeys(("curve", "loss_surface")),  # drawn from files of their own
+    "speedup": 1.5,  # 4.5 hours from scratch, 3 with the pre-training's
+    "complexity_M": None,  # of a layer alone
+    **dict.fromkeys(("curve", "loss_surface", "pictures")),  # drawn from files of their own
 }
 SYOPS = {"ops_G": 2.22, "macs_M": 12.2, "acs_M": 750.0, "energy_mJ": 9.875}  # 2 x 1.11; 2 x 6.1; 4.6 x 2.0 + 0.9 x 0.75
 
@@ -155,6 +157,15 @@ def test_hours_of_training_go_through_what_a_run_goes_on_from():
     assert hours.read(steps, None, Reading()) == pytest.approx(2 + 1 + 0.5)
     unknown = {**RUN, "before": {"encoder": {"spec": RUN["spec"]}}}  # its run is not there
     assert hours.read(unknown, None, Reading()) is None
+
+
+def test_a_speed_up_is_over_training_the_same_network_from_scratch():
+    faster = metrics.metric("speedup")
+    alone = {**RUN, "before": {}}
+    assert faster.read({**alone, "scratch": alone}, None, Reading()) == 1.0
+    assert faster.read({**RUN, "scratch": {**alone, "seconds": 5400.0}}, None, Reading()) == pytest.approx(0.5)
+    for scratch in (None, {**alone, "seconds": None}):
+        assert faster.read({**RUN, "scratch": scratch}, None, Reading()) is None
 
 
 def test_a_spiking_networks_accuracy_is_not_an_artificial_ones():

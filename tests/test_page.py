@@ -1,5 +1,6 @@
 """The page: every printed number on it, the words of the tables, one file without a link out, readable; in a browser where there is one."""
 
+import base64
 import json
 import re
 import resource
@@ -13,13 +14,15 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from benchmark.pins import published
 from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
 from benchmark.reports import audit, claims, page, tables
+from benchmark.reports import figures as of_papers
 from benchmark.reports.audit.finding import DISPUTING
-from benchmark.reports.page import behind, charts, gathered
+from benchmark.reports.page import behind, charts, gathered, rendered
 from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
@@ -233,6 +236,22 @@ def test_a_broken_table_leaves_the_others(monkeypatch, tmp_path):
 
 
 # ---- figures
+
+
+def test_a_pre_trainings_picture_is_on_the_page_once_it_is_drawn(tmp_path):
+    chosen = settings({})
+    assert charts.pictures(chosen, tmp_path) == []
+    path = tmp_path / of_papers.picture("figure8_spikformer_v2", chosen)
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (30, 20), (1, 2, 3)).save(path)
+    (figure,) = charts.pictures(chosen, tmp_path)
+    svg = ElementTree.fromstring(figure.svg)
+    (image,) = svg
+    assert (svg.get("width"), svg.get("height"), svg.get("aria-label")) == ("30", "20", "spikformer_v2 Figure 8: masked images filled in")
+    kind, _, content = image.get("href").partition(",")
+    assert kind == "data:image/png;base64" and base64.b64decode(content) == path.read_bytes()
+    text, drawn = rendered.html(chosen, tmp_path)
+    assert "figure8_spikformer_v2" in {each.name for each in drawn} and text.count(content) == 1
 
 
 def test_figures_are_svg_of_our_points(written, root):

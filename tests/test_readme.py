@@ -70,6 +70,12 @@ class Shell(Tree):
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
+    def fails(self, line: str) -> str:
+        """Standard error of a line that a user's mistake stops."""
+        done = self.run("bash", "-c", line, timeout=400)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stderr
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
@@ -206,6 +212,11 @@ def draw(line, whole, **_):
     assert (whole.folder / line.split()[-1]).read_bytes()[:4] == b"\x89PNG"
 
 
+def pictures(line, whole, **_):
+    """Of a run that is not there; of one that is, tests/test_reconstructions.py."""
+    assert "the run above has to be finished" in whole.fails(line.replace("RUN", "runs/none/seed0"))
+
+
 def partial_table(line, whole, **_):
     """As printed, where nothing has run."""
     assert "| not run" in whole.does(line)
@@ -299,6 +310,7 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"python -m benchmark compare \w+ --table \w+": compare,
     r"python -m benchmark cache --clean": cache,
     r"python -m benchmark draw .*\.png": draw,
+    r"python -m benchmark pictures RUN --out .*\.png": pictures,
     r"python -m benchmark claims": claims,
     r"python -m benchmark download CIFAR10": download,
     r"python -m benchmark same-result .*": same_result,

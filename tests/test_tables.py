@@ -15,6 +15,7 @@ from benchmark.reports import comparison, provenance, tables
 from benchmark.reports.measured import Measured, fewer, shortened
 from benchmark.runs import lines, structures
 from benchmark.runs.lines import Line
+from benchmark.runs.run import Run
 from benchmark.shared.files import replacing
 from benchmark.workflow.command import main
 from tests import made
@@ -367,10 +368,29 @@ def test_states_without_a_value(states, lacking, expected):
 
 def test_what_a_run_does_not_measure_is_missing(tmp_path):
     line = lines.of_table("table1_ldd", PAPER)[0]
-    numbers = (replace(line.first, metric="speedup", value="2.0"),)
+    numbers = (replace(line.first, metric="mask_ratio_pct", value="2.0"),)
     made.accuracy(tmp_path, line.runs[0], 93.5)
     (row,) = tables.rows([Measured.of(replace(line, numbers=numbers), tmp_path)], "paper")
-    assert (row["speedup"], row["speedup_verdict"]) == (None, "missing")
+    assert (row["mask_ratio_pct"], row["mask_ratio_pct_verdict"]) == (None, "missing")
+
+
+def test_a_speed_up_is_measured_against_the_line_that_trains_from_scratch(tmp_path):
+    """Table III: pre-training 60 s and fine-tuning 30 s against 180 s of plain training of the same network, and of no other."""
+    entries = lines.of_table("table3_spikformer_v2", SMOKE)
+    by_row = {entry.first.row: entry for entry in entries}
+    for row, seconds in ((8, 999.0), (10, 180.0), (12, 720.0), (13, 30.0)):
+        made.write(tmp_path, by_row[row].runs[0], seconds=seconds)
+    ((_, encoder),) = by_row[13].resolved.upstream
+    made.write(tmp_path, Run(encoder, 0), seconds=60.0)
+    found = {row["row"]: row for row in tables.build("table3_spikformer_v2", SMOKE, tmp_path)}
+    assert (found[13]["speedup_published"], found[13]["speedup"]) == ("1.03", pytest.approx(2.0))
+    assert found[13]["training_time_h"] == pytest.approx(90 / 3600) and found[10]["training_time_h"] == pytest.approx(180 / 3600)
+    assert [found[row]["speedup"] for row in (8, 10, 12)] == [1.0, 1.0, 1.0]  # the reference itself, in print too
+    assert (found[13]["epoch_pretrain"], found[13]["epoch_finetune"]) == (3, 8)
+    assert found[14]["speedup"] is None and found[17]["speedup"] is None
+    text = tables.write("table3_spikformer_v2", SMOKE, tmp_path)
+    assert re.search(r"\| 1.03, 2.00 +\|", text) and re.search(r"\| 96.7, 0.0250 +\|", text)
+    assert "speed-up" not in tables.write("table1_ldd", SMOKE, tmp_path)
 
 
 def test_failed_checks_are_named_and_marked(tmp_path):

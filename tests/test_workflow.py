@@ -52,7 +52,13 @@ def test_every_table_can_be_asked_for(shared):
 def test_figures_and_claims_can_be_asked_for(shared):
     figures = [f"results/{name}.csv" for name in published.figures()]
     jobs = shared.jobs(*figures, "results/claims.csv")
-    assert jobs["figure"] == len(figures) >= 7 and jobs["surface"] == 2 and jobs["claims"] == 1
+    assert jobs["figure"] == len(figures) == 11 and jobs["surface"] == 2 and jobs["claims"] == 1
+    assert jobs["train_pictured"] == jobs["pictures"] == 1
+
+
+def test_a_figure_that_is_a_picture_can_be_asked_for(shared):
+    jobs = shared.jobs("results/figure8_spikformer_v2.png")
+    assert (jobs["picture"], jobs["pictures"], jobs["train_pictured"]) == (1, 1, 1)
 
 
 def test_a_method_of_ones_own_runs_beside_a_table(shared):

@@ -9,4 +9,5 @@ METRICS = (
     Metric(
         "firing_by_threshold", "spikes of each threshold of a multi-threshold neuron, per neuron and time step", "%", pinned=("figure",)
     ),
+    Metric("pictures", "test images and what a method with trained parts of its own makes of them", "", pinned=("figure",)),
 )

@@ -11,6 +11,7 @@ METRICS = (
         reader=by("papers", "energy_mJ", 1.0),
         good=-1,
         relative=TRAINED,
+        pinned=("table", "figure"),
     ),
     Metric(
         "energy_mJ",

@@ -53,6 +53,7 @@ METRICS = (
         reader=by("papers", "ops", 1e9),
         good=-1,
         relative=TRAINED,
+        pinned=("table", "figure"),
         conventions={"syops": {"of": "structure", "reader": dense_syops("syops_ops", 1e9), "relative": 0.0}},
     ),
     Metric(

@@ -9,6 +9,7 @@ METRICS = (
         "M",
         of="structure",
         reader=lambda run, structure, *_: structure["parameters"] / 1e6,
+        pinned=("table", "figure"),
         column="params_M",
         place=1,
     ),

@@ -40,16 +40,7 @@ def finished(run: Path, device: torch.device, changed: Callable[[dict, nn.Module
 
     UserError: not there, damaged, weights that are not the run's; a converted network, which its specification alone does not build.
     """
-    try:
-        metrics = read_sealed(run / "metrics.json")
-        found = sha256(run / "weights.pt")
-    except Damaged as error:
-        raise UserError(f"{error}; delete it and run again") from None
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be read ({error.strerror}): the run above has to be finished") from None
-    if found != metrics["weights"]:
-        path = run / "weights.pt"
-        raise UserError(f"{path} is not what its run wrote: its checksum is {found}, metrics.json has {metrics['weights']}; run it again")
+    metrics = written(run, "weights")
     if "ann" in metrics["spec"]["above"]:
         raise UserError(
             f"{run} is a conversion by {metrics['spec']['method']['name']}: it was measured, and cannot be loaded for another run"
@@ -58,6 +49,21 @@ def finished(run: Path, device: torch.device, changed: Callable[[dict, nn.Module
     if changed:
         changed(metrics["spec"], module)
     return load_weights(module, run / "weights.pt", device), metrics
+
+
+def written(run: Path, what: str) -> dict:
+    """What a finished run's metrics.json says, <what>.pt beside it being the file that the run wrote. UserError: not there, or damaged."""
+    try:
+        metrics = read_sealed(run / "metrics.json")
+        found = sha256(run / f"{what}.pt")
+    except Damaged as error:
+        raise UserError(f"{error}; delete it and run again") from None
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}): the run above has to be finished") from None
+    if found != metrics.get(what):
+        path = run / f"{what}.pt"
+        raise UserError(f"{path} is not what its run wrote: its checksum is {found}, metrics.json has {metrics.get(what)}; run it again")
+    return metrics
 
 
 def load_weights(module: nn.Module, path: Path, device: torch.device) -> nn.Module:

@@ -8,7 +8,7 @@ from 512) is not in it. The positions are fixed (sines and cosines, as in MAE an
 import torch
 from torch import nn
 
-from benchmark.networks.masking import MaskedEncoder, Seen, carried
+from benchmark.networks.masking import Seen, carried
 
 
 class Decoder(nn.Module):
@@ -75,19 +75,23 @@ def normalised(values: torch.Tensor) -> torch.Tensor:
 
 def error(predicted: torch.Tensor, wanted: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
     """Mean squared error over the hidden patches alone."""
-    return (predicted.float() - wanted).square().mean(2)[~visible.flatten(1)].mean()
+    return errors(predicted, wanted, visible).mean()
 
 
-@torch.no_grad()
-def triplets(encoder: MaskedEncoder, decoder: Decoder, images: torch.Tensor, visible: torch.Tensor, per_patch: bool) -> torch.Tensor:
-    """Figure 8: the images, what of them is seen (0 elsewhere) and the filled-in ones, [3, B, C, H, W].
+def errors(predicted: torch.Tensor, wanted: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """The same of each image, [B]: as many patches are hidden of each."""
+    return (predicted.float() - wanted).square().mean(2)[~visible.flatten(1)].view(len(wanted), -1).mean(1)
+
+
+def triplet(images: torch.Tensor, predicted: torch.Tensor, visible: torch.Tensor, per_patch: bool) -> dict[str, torch.Tensor]:
+    """Figure 8: the images, what of them is seen (0 elsewhere) and the filled-in ones, [B, C, H, W] each.
 
     per_patch: the decoder was trained on normalised patches, so that each gets its own mean and deviation back, as in MAE's pictures.
     """
     values, grid = patches(images, visible.shape[1:]), visible.shape[1:]
-    predicted = decoder(encoder.encode(images, visible)).float()
     if per_patch:
         mean, deviation = spread(values)
         predicted = predicted * deviation + mean
-    filled = pictures(torch.where(visible.flatten(1).unsqueeze(2), values, predicted), grid, images.shape[1])
-    return torch.stack([images, images * carried(visible, images.shape[2] // grid[0]).unsqueeze(1), filled])
+    filled = pictures(torch.where(visible.flatten(1).unsqueeze(2), values, predicted.float()), grid, images.shape[1])
+    seen = carried(visible, images.shape[2] // grid[0]).unsqueeze(1)
+    return {"image": images, "masked": images * seen, "reconstructed": filled}

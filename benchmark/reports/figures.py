@@ -12,25 +12,41 @@ from benchmark.pins.cells import parse_options
 from benchmark.pins.settings import Settings
 from benchmark.reports import provenance, tables
 from benchmark.reports.measured import Measured
-from benchmark.runs import lines
+from benchmark.runs import lines, structures
 from benchmark.runs.lines import Line
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import write_csv, write_json
 
-BESIDE = {"curve": "curve.csv", "loss_surface": "surface.csv"}  # what is drawn -> the file of a run that holds it, else its metrics
+BESIDE = {  # what is drawn -> the file of a run that holds it, else its metrics
+    "curve": "curve.csv",
+    "loss_surface": "surface.csv",
+    "pictures": "pictures.csv",
+}
 
 
 def inputs(figure: str, settings: Settings) -> list[Path]:
     """The files of runs that a figure is made of, relative to the working directory."""
     entries = lines.of_table(figure, settings)
     beside = [run.folder / BESIDE[entry.first.metric] for entry in entries if entry.first.metric in BESIDE for run in entry.runs]
+    counted = any(metrics.metric(number.metric).of == "structure" for entry in entries for number in entry.numbers)
+    beside += structures.behind(figure) if counted else []
     return [run.folder / "metrics.json" for run in lines.runs_of([figure], settings).values()] + beside
 
 
-def surfaces(figures: list[str], settings: Settings) -> set[str]:
-    """Ids of the cells around whose weights the loss is drawn."""
-    entries = [entry for figure in figures for entry in lines.of_table(figure, settings)]
-    return {entry.resolved.id for entry in entries if entry.first.metric == "loss_surface" and entry.resolved}
+def cells_of(metric: str, figures: list[str], settings: Settings) -> set[str]:
+    """Ids of the cells of which this is drawn, like the loss around their weights."""
+    return {entry.resolved.id for figure in figures for entry in showing(metric, figure, settings) if entry.resolved}
+
+
+def showing(metric: str, figure: str, settings: Settings) -> list[Line]:
+    """A figure's lines that draw this."""
+    return [entry for entry in lines.of_table(figure, settings) if entry.first.metric == metric]
+
+
+def picture(figure: str, settings: Settings) -> Path | None:
+    """The picture that a figure is, of its first run, relative to the working directory; None for a figure that is none."""
+    runs = [run for entry in showing("pictures", figure, settings) for run in entry.runs]
+    return runs[0].folder / "pictures.png" if runs else None
 
 
 def build(figure: str, settings: Settings, root: Path) -> list[dict]:
@@ -66,10 +82,18 @@ def by_step(measured: Measured, root: Path) -> list[dict]:
 
 
 def by_option(measured: Measured, root: Path) -> list[dict]:
-    """The accuracy at the value of the option that the line varies."""
-    names = ("accuracy", "accuracy_last", "accuracy_best")
-    ends = {name: averaged(name, list(measured.values(metrics.metric(name)).values())) for name in names}
-    return [{**parse_options(measured.line.first.options), **{key: value for end in ends.values() for key, value in end.items()}}]
+    """The accuracy at the value of the option that the line varies, and what else the line names; beside what is printed of it, if any is."""
+    named = {number.metric: number for number in measured.line.numbers}
+    point = parse_options(measured.line.first.options)
+    beside = [other for name in named for other in metrics.metric(name).beside]
+    for name in dict.fromkeys([*named, *beside]):
+        values = measured.values(metrics.metric(name))
+        point |= averaged(name, list(values.values()) if values else [])
+        if name in named and named[name].value:
+            verdict = measured.verdict(named[name], values)
+            point |= {f"{name}_published": named[name].value, f"{name}_verdict": verdict.word}
+            point |= {f"{name}_low": verdict.low, f"{name}_high": verdict.high}
+    return [point]
 
 
 def by_epoch(measured: Measured, root: Path) -> list[dict]:
@@ -119,6 +143,18 @@ def rates(place: str, counts: list[list[float]]) -> list[dict]:
     ]
 
 
+def by_image(measured: Measured, root: Path) -> list[dict]:
+    """What the method measured of each test image that it made pictures of, then the mean over all."""
+    shown = [
+        [{key: float(value) for key, value in line.items() if key not in ("image", "label")} for line in each]
+        for each in files(measured, root, "pictures.csv")
+    ]
+    images = [line["image"] for line in files(measured, root, "pictures.csv")[0]]
+    means = [{key: statistics.mean(line[key] for line in each) for key in each[0]} for each in shown]
+    lines_of = [*zip(images, zip(*shown, strict=True), strict=True), ("all", means)]
+    return [{"image": name, **joined(averaged(key, [one[key] for one in of]) for key in of[0])} for name, of in lines_of]
+
+
 POINTS = {
     "accuracy_up_to_step": by_time,
     "firing_by_threshold": by_threshold,
@@ -127,6 +163,7 @@ POINTS = {
     "accuracy_step_spread": by_step,
     "curve": by_epoch,
     "loss_surface": around,
+    "pictures": by_image,
 }
 
 
@@ -143,8 +180,14 @@ def roughness(grid: list[dict]) -> float:
     return statistics.mean(bends) / (max(values) - min(values) or 1.0)
 
 
+def joined(dictionaries) -> dict:
+    return {key: value for each in dictionaries for key, value in each.items()}
+
+
 def averaged(name: str, values: list[float]) -> dict:
-    """Mean over seeds and, from two seeds on, their standard deviation."""
+    """Mean over seeds and, from two seeds on, their standard deviation; empty without any."""
+    if not values:
+        return {name: "", f"{name}_std": ""}
     return {name: round(statistics.mean(values), 6), f"{name}_std": round(statistics.stdev(values), 6) if len(values) > 1 else ""}
 
 

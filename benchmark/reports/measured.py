@@ -1,6 +1,6 @@
 """What the runs of a table's line came to so far: their values, what stands in the way of them, what keeps them from being compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from benchmark.runs.run import Run, planned
 class Measured:
     """A line with what lies in its runs' folders. states: of each run; runs: seed -> metrics of those that are believed; why: what is
     wrong, if anything; structure: of the paper-size network, None if it has not been counted; before: role -> what ran before, its
-    metrics (its specification alone while it has none) and its own `before`."""
+    metrics (its specification alone while it has none) and its own `before`; scratch: seed -> metrics of the table's line that trains the
+    same network from scratch."""
 
     line: Line
     states: tuple[str, ...]
@@ -26,6 +27,7 @@ class Measured:
     why: str
     structure: dict | None
     before: dict
+    scratch: dict = field(default_factory=dict)
 
     @classmethod
     def of(cls, line: Line, root: Path) -> "Measured":
@@ -40,7 +42,7 @@ class Measured:
 
     def values(self, metric: Metric, first: "Measured | None" = None) -> dict[int, float]:
         """seed -> value, of the seeds that measure it; what layers decide has one, and needs no run. first: the table's first row."""
-        runs = {seed: {**run, "before": self.before} for seed, run in self.runs.items()}
+        runs = {seed: {**run, "before": self.before, "scratch": self.scratch.get(seed)} for seed, run in self.runs.items()}
         if metric.of == "structure" and self.line.resolved:
             runs = {0: {"spec": self.line.resolved.spec}}
         base = first and first.runs

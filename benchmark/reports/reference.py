@@ -1,6 +1,7 @@
 """Reference tables: what our networks came to on real recordings, a line for each run, with what so few test recordings can tell.
 
-No number here is printed anywhere; accuracies are those of the last epoch, so that nothing was chosen on the test recordings.
+No number here is printed anywhere; accuracies are those of the last epoch, so that nothing was chosen on the test recordings. Runs whose
+method keeps its trained parts, pre-trainings, have no accuracy: of them there is the loss after each epoch, and pictures.
 """
 
 import statistics
@@ -10,8 +11,10 @@ from pathlib import Path
 from benchmark import conventions
 from benchmark.conventions import Record, _energy
 from benchmark.reports import comparison, provenance
+from benchmark.reports.figures import read
 from benchmark.reports.markdown import aligned, shown
 from benchmark.runs import references
+from benchmark.runs.run import Run
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import replacing, write_csv, write_json
 
@@ -25,12 +28,42 @@ COLUMNS = {
 }
 
 
+LOSSES = {
+    "loss": "mean over the epoch of the loss on the hidden patches of the training images, as the recipe augments them",
+    "lr": "largest learning rate of the epoch",
+    "seconds": "from the beginning of the run, with the evaluations between epochs",
+}
+
+
 def build(name: str, root: Path) -> list[dict]:
-    """A line for each run. UserError: a run is not done."""
+    """A line for each run, or of pre-trainings for each epoch of each. UserError: a run is not done."""
     waiting = [str(run.folder) for run in references.runs_of(name) if run.metrics(root) is None]
     if waiting:
         raise UserError(f"{name}: not done: {', '.join(waiting)}; run: snakemake --cores 2 results/reference/{name}.csv")
-    return [row(line.row, run.metrics(root)) for line in references.read(name) for run in line.runs]
+    pairs = [(line.row, run) for line in references.read(name) for run in line.runs]
+    if any(map(references.keeps, references.runs_of(name))):
+        return [point for number, run in pairs for point in losses(number, run, root)]
+    return [row(number, run.metrics(root)) for number, run in pairs]
+
+
+def losses(number: int, run: Run, root: Path) -> list[dict]:
+    """A line for each epoch of a pre-training."""
+    spec = run.resolved.spec
+    about = {"row": number, "method": spec["method"]["name"], "backbone": spec["network"]["name"], "data": spec["data"]["name"]}
+    terms = [
+        (line, [float(value) for key, value in line.items() if key.startswith("loss_")]) for line in read(root / run.folder / "curve.csv")
+    ]
+    return [
+        {
+            **about,
+            "seed": run.seed,
+            "epoch": int(line["epoch"]),
+            "lr": float(line["lr"]),
+            "loss": sum(values),
+            "seconds": float(line["seconds"]),
+        }
+        for line, values in terms
+    ]
 
 
 def row(number: int, metrics: dict) -> dict:
@@ -73,16 +106,64 @@ def by_step(records: list[Record]) -> list[float]:
 
 
 def write(name: str, root: Path) -> str:
-    """results/reference/<name>.csv, .md and .meta.json under `root`; returns the readable table. UserError: a run is not done."""
+    """results/reference/<name>.csv, .md, .meta.json and perhaps .png under `root`; returns the readable table. UserError: a run is not done."""
     found, target = build(name, root), root / "results" / "reference" / name
-    text = readable(name, found)
+    pictured = [run for run in references.runs_of(name) if references.keeps(run)]
+    text = filled_in(name, found, pictured, root) if pictured else readable(name, found)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_csv(target.with_suffix(".csv"), [{key: rounded(value) for key, value in line.items()} for line in found])
     with replacing(target.with_suffix(".md")) as file:
         file.write(text)
-    runs = {run.folder: run for run in references.runs_of(name)}
-    write_json(target.with_suffix(".meta.json"), {"table": name, "columns": COLUMNS, "runs": provenance.of_runs(runs, root)})
+    if pictured:
+        with replacing(target.with_suffix(".png"), "wb") as file:
+            file.write(beside(root / pictured[0].folder / "pictures.png").read_bytes())
+    runs, columns = {run.folder: run for run in references.runs_of(name)}, LOSSES if pictured else COLUMNS
+    write_json(target.with_suffix(".meta.json"), {"table": name, "columns": columns, "runs": provenance.of_runs(runs, root)})
     return text
+
+
+def beside(path: Path) -> Path:
+    """A file of a pre-training's pictures. UserError: it is not there."""
+    if not path.exists():
+        raise UserError(f"{path} is not there: run: python -m benchmark pictures {path.parent}")
+    return path
+
+
+def filled_in(name: str, found: list[dict], runs: list[Run], root: Path) -> str:
+    """What the pre-trainings came to, in words: on the training images by epoch, on test images beside predicting the mean of a patch."""
+    said = []
+    for run in runs:
+        spec, backbone = run.resolved.spec, run.resolved.spec["network"]["name"]
+        curve = [line for line in found if (line["backbone"], line["seed"]) == (backbone, run.seed)]
+        images = read(beside(root / run.folder / "pictures.csv"))
+        error, plain = (statistics.mean(float(line[key]) for line in images) for key in ("error", "error_of_mean"))
+        below = next((f"from epoch {line['epoch']} on" for line in until(curve, plain)), "never")
+        said += [
+            f"- {described(spec, run.metrics(root))}, seed {run.seed}, {len(curve)} epochs, {curve[-1]['seconds']:.0f} s.",
+            f"  Loss of the first epoch {curve[0]['loss']:.4f}, of the last {curve[-1]['loss']:.4f}; {below} below that of predicting the mean.",
+            f"  On {len(images)} test images {error:.4f}, predicting the mean {plain:.4f}.",
+        ]
+        if spec["method"]["params"]["target"] == "patch":
+            said.append(
+                "  In the picture a hidden patch has the mean and the contrast of the original; only what varies in it is predicted."
+            )
+    return f"# {name}\n\n" + "\n".join(said) + f"\n\n![test images: whole, masked, filled in]({name}.png)\n"
+
+
+def until(curve: list[dict], plain: float) -> list[dict]:
+    """The last epochs of a curve, as far back as all losses are below `plain`."""
+    above = [place for place, line in enumerate(curve) if line["loss"] >= plain]
+    return curve[above[-1] + 1 if above else 0 :]
+
+
+def described(spec: dict, metrics: dict) -> str:
+    """The size of a pre-training: networks, images, what is hidden of them."""
+    size, params, (_, height, width) = spec["network"]["size"], spec["method"]["params"], spec["data"]["shape"]
+    return (
+        f"{spec['network']['name']} ({size['depth']} blocks, width {size['dim']}, {metrics['parameters']} parameters), its decoder of"
+        f" {params['depth']} blocks, width {params['width']}: {spec['data']['train']} images of {height} x {width},"
+        f" {params['mask']} % of their patches hidden"
+    )
 
 
 def rounded(value):

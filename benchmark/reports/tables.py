@@ -2,6 +2,7 @@
 
 import statistics
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark import metrics
@@ -24,12 +25,24 @@ def rows(measured: list[Measured], scale: str) -> list[dict]:
     printed = dict.fromkeys(number.metric for each in measured for number in each.line.numbers)
     spreads = {metrics.metric(name).spread for name in printed}
     names = [name for name in printed if name not in spreads]
+    measured = [replace(each, scratch=scratch_of(each, measured)) for each in measured]
     return [row(each, first_of(each, measured), names, scale) for each in measured]
 
 
 def first_of(each: Measured, measured: list[Measured]) -> Measured:
     """The table's first line of this data set, which gains are over."""
     return next(other for other in measured if other.line.first.dataset == each.line.first.dataset)
+
+
+def scratch_of(each: Measured, measured: list[Measured]) -> dict[int, dict]:
+    """The runs that train the network of a line, for as many steps on the same data, from scratch: by the line of plain training."""
+
+    def trains(other: Measured) -> tuple:
+        spec = other.line.resolved.spec
+        return spec["network"]["name"], spec["data"]["name"], spec["time_steps"]
+
+    lines = [other for other in measured if other.line.resolved and other.line.resolved.cell.method == "direct"]
+    return next((other.runs for other in lines if each.line.resolved and trains(other) == trains(each)), {})
 
 
 def row(each: Measured, first: Measured, names: list[str], scale: str) -> dict:
@@ -166,18 +179,31 @@ READABLE = {  # head: what stands under it
     "obtained": lambda line: obtained(line),
     "last, best": lambda line: ", ".join(shown(line.get(f"accuracy_{which}"), 2) for which in ("last", "best")),
     "verdict": lambda line: said(line),
+    "hours: published, obtained": lambda line: beside(line, "training_time_h", 4),
+    "speed-up: published, obtained": lambda line: beside(line, "speedup", 2),
     "params M": lambda line: shown(line.get("params_M"), 3),
     "rate %": lambda line: shown(line["firing_rate"], 2),
     "energy uJ": lambda line: shown(line["energy_mJ"] and line["energy_mJ"] * 1e3, 3),
 }
 
 
+SOMETIMES = {  # head: what has to differ between lines for it to be shown
+    "options": lambda line: line["options"],
+    "hours: published, obtained": lambda line: bool(line.get("training_time_h_published")),
+    "speed-up: published, obtained": lambda line: bool(line.get("speedup_published")),
+}
+
+
 def readable(table: str, found: list[dict], measured: list[Measured], settings: Settings) -> str:
-    """The table in Markdown, columns aligned; options where lines differ by them."""
-    differ = len({line["options"] for line in found}) > 1
-    heads = [head for head in READABLE if head != "options" or differ]
+    """The table in Markdown, columns aligned; options where lines differ by them, hours and speed-ups where any is printed."""
+    heads = [head for head in READABLE if head not in SOMETIMES or len({SOMETIMES[head](line) for line in found}) > 1]
     body = [tuple(READABLE[head](line) for head in heads) for line in found]
     return f"# {table}\n\n{aligned(tuple(heads), body)}\n{notes(found, measured, settings)}\n\n{tally(found)}\n"
+
+
+def beside(line: dict, name: str, digits: int) -> str:
+    """What is printed of a metric and what came out."""
+    return f"{line.get(f'{name}_published') or '-'}, {shown(line.get(name), digits)}"
 
 
 def obtained(line: dict) -> str:

@@ -61,10 +61,26 @@ def runs_of(name: str) -> list[Run]:
     return [run for line in read(name) for run in line.runs]
 
 
-def sound() -> list[Run]:
-    """Every run of the tables whose lines can be made; a broken one is told to who asks for it."""
+def pictured(*tables: str) -> set[str]:
+    """Ids of the cells, of these or all tables that can be made, whose method keeps its trained parts: pictures are their result."""
+    return {run.resolved.id for run in sound(*tables) if keeps(run)}
+
+
+def keeps(run: Run) -> bool:
+    return bool(kinds.method(run.resolved.spec["method"]["name"]).tables.get("keeps"))
+
+
+def inputs(name: str) -> list[Path]:
+    """The files of runs that a table is made of, relative to the working directory."""
+    runs = runs_of(name)
+    drawn = [run.folder / f"pictures.{kind}" for run in runs if keeps(run) for kind in ("csv", "png")]
+    return [run.folder / "metrics.json" for run in runs] + drawn
+
+
+def sound(*tables: str) -> list[Run]:
+    """Every run of these or all tables, of those whose lines can be made; a broken one is told to who asks for it."""
     found = []
-    for name in names():
+    for name in tables or names():
         with suppress(UserError):
             found += runs_of(name)
     return found

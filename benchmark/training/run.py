@@ -1,4 +1,5 @@
-"""One run: a cell's specification, its whole recipe and a seed in, metrics.json, curve.csv, layers.csv and weights.pt out.
+"""One run: a cell's specification, its whole recipe and a seed in, metrics.json, curve.csv, layers.csv and weights.pt out, of a method
+that keeps its trained parts parts.pt too.
 
 metrics.json comes last and means done.
 """
@@ -64,8 +65,9 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         training = prepare(spec, seed, out, data_root, batches, data.checksum, session)
         training.train()
         measured = measure(spec, training, batches)
-    with replacing(out / "weights.pt", "wb") as file:
-        torch.save(training.student.state_dict(), file)
+    weights = {"weights": save(training.student, out / "weights.pt")}
+    if training.method.keeps:
+        weights["parts"] = save(training.parts, out / "parts.pt")
     metrics = {
         "spec": spec,
         "seed": seed,
@@ -76,13 +78,20 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "seconds": training.seconds,
         "images_per_second": training.images / training.stepping if training.stepping else None,
         "peak_memory_MB": devices.peak_memory_mb(device),
-        "weights": sha256(out / "weights.pt"),
+        **weights,
         "trained": training.sessions,
         "measured": {**session, "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
     }
     write_sealed(out / "metrics.json", metrics)
     training.checkpoint.remove()
     return metrics
+
+
+def save(module: nn.Module, path: Path) -> str:
+    """Write a module's weights; returns their checksum."""
+    with replacing(path, "wb") as file:
+        torch.save(module.state_dict(), file)
+    return sha256(path)
 
 
 def prepare(spec, seed, out, data_root, batches, data_checksum, session) -> Training:

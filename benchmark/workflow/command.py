@@ -97,13 +97,17 @@ def parser() -> argparse.ArgumentParser:
     surface_.add_argument("--run", type=Path, required=True, help="folder of a finished run")
     surface_.add_argument("--points", type=int, required=True, help="of each side of the grid")
     surface_.add_argument("--images", type=int, required=True, help="training images that the loss is taken over")
-    for one in (run_, surface_):
+    pictures_ = command("pictures", pictures, "draw what a finished run makes of test images: masked ones filled in by a pre-training")
+    pictures_.add_argument("run", type=Path, help="folder of a finished run whose method keeps its trained parts")
+    pictures_.add_argument("--out", type=Path, help="<out>.png and <out>.csv (default: pictures.* in that folder)")
+    pictures_.add_argument("--images", type=positive, default=100, help="test images, of which some are drawn and all measured")
+    for one in (run_, surface_, pictures_):
         one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
     network_ = command("network", network, "count a network at paper size (called by the workflow)")
     network_.add_argument("backbone")
     network_.add_argument("dataset", help="as printed")
-    for one in (run_, surface_, network_):
+    for one in (run_, surface_, pictures_, network_):
         one.add_argument("--threads", type=int, default=1)
     warm_ = command("warm", lambda a: warm.serve(a.socket, main), "serve runs by forks of a process that has imported everything")
     warm_.add_argument("--socket", type=Path, required=True)
@@ -339,6 +343,16 @@ def surface(arguments) -> int | None:
 
     a = arguments
     surrounding.write(a.run, a.points, a.images, a.data_root, a.device, a.threads)
+
+
+def pictures(arguments) -> int | None:
+    if (ended := warm.ask(arguments.words)) is not None:
+        return ended
+    from benchmark.training import pictures as drawing
+
+    a = arguments
+    out = a.out.with_suffix("") if a.out else a.run / "pictures"
+    print(drawing.write(a.run, out, a.images, recipes.whole, a.data_root, a.device, a.threads))
 
 
 def network(arguments) -> int | None:

@@ -3,14 +3,23 @@
 Text and axes are of the colour of the text around them (currentColor), so that one drawing fits a light and a dark page.
 """
 
+import base64
 import re
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 
 import altair as alt
 
+from benchmark.pins import published
+from benchmark.pins.settings import Settings
+from benchmark.reports import figures as of_papers
 from benchmark.reports.page import behind
 from benchmark.reports.page.gathered import Entry, Table
+from benchmark.shared.errors import UserError
 
 COLOURS = ["#3b82c4", "#d9822b", "#2e9e6b", "#b86bb8", "#c9504a", "#8a8f98", "#9a8420", "#2aa1a8"]  # seen on white and on near black
 AXIS = dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor", "gridColor"), "currentColor") | {"gridOpacity": 0.15}
@@ -37,7 +46,7 @@ class Figure:
     svg: str
 
 
-def figures(found: list[Table], claims: list[dict]) -> list[Figure]:
+def figures(found: list[Table], claims: list[dict], settings: Settings, root: Path) -> list[Figure]:
     """Every figure from whatever there is."""
     fixed = [
         figure("claims", "Claims", FOREST, forest_points(claims), forest),
@@ -50,7 +59,36 @@ def figures(found: list[Table], claims: list[dict]) -> list[Figure]:
         about = f"{table.paper} Table {table.number}"
         each.append(figure(f"curves_{table.name}", f"Learning curves of {about}", CURVES, curve_points(table), curves))
         each.append(figure(f"rates_{table.name}", f"Firing rates of {about}", RATES, rate_points(table), heat))
-    return fixed + [one for one in each if one.svg]
+    return [*fixed, *(one for one in each if one.svg), *pictures(settings, root)]
+
+
+def pictures(settings: Settings, root: Path) -> list[Figure]:
+    """What a pre-training makes of test images, of the papers' figures that show it and have been drawn."""
+    found = []
+    for name in published.figures():
+        with suppress(UserError):  # a broken figure is told to who asks for it
+            path = of_papers.picture(name, settings)
+            if path and (root / path).exists():
+                paper, number = published.read(name)[0].paper, published.read(name)[0].table
+                title = f"{paper} Figure {number}: masked images filled in"
+                found.append(Figure(name, title, FILLED, embedded((root / path).read_bytes(), title)))
+    return found
+
+
+FILLED = (
+    "Test images of the data that ran, what the encoder sees of them, and what its decoder makes of the rest; each hidden patch has the mean "
+    "and the contrast of the image itself, as the papers that predict normalised patches draw it."
+)
+
+
+def embedded(png: bytes, title: str) -> str:
+    """A PNG as an SVG that holds it."""
+    width, height = struct.unpack(">II", png[16:24])
+    content = base64.b64encode(png).decode()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(title)}"><image width="{width}" height="{height}" href="data:image/png;base64,{content}"/></svg>'
+    )
 
 
 def figure(name: str, title: str, caption: str, points: list[dict], draw: Callable) -> Figure:

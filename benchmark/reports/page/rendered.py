@@ -39,7 +39,7 @@ def html(settings: Settings, root: Path) -> tuple[str, list[charts.Figure]]:
     """The page from whatever runs lie under `root`, and its figures."""
     found, broken = gathered.every_table(settings, root)
     claims, wrong = claimed(settings, root)
-    figures = charts.figures(found, claims)
+    figures = charts.figures(found, claims, settings, root)
     places = {shown.number: shown.id for table in found for shown in table.numbers}
     text = environment().get_template("page.html.j2").render(
         settings=settings,

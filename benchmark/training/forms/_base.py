@@ -60,6 +60,10 @@ class Form:
         """Raw batches of the test set in order; the last one may be smaller."""
         raise NotImplementedError
 
+    def shown(self, order: torch.Tensor):
+        """The raw batch of the test images that `order` [n] names."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """End what works in the background."""
 

@@ -41,6 +41,10 @@ class Events(Images):
         for images, labels in super().test(size):
             yield images.flatten(1, 2), labels
 
+    def shown(self, order):
+        images, labels = super().shown(order)
+        return images.flatten(1, 2), labels
+
     def augment(self, images):
         images = augment.flip(augment.crop(images, self.recipe["crop"]), self.recipe["flip"])
         policy = self.recipe.get("event_augment")

@@ -38,6 +38,9 @@ class Images(Form):
     def test(self, size):
         yield from zip(self.test_images.split(size), self.test_labels.split(size), strict=True)
 
+    def shown(self, order):
+        return self.test_images[order.to(self.device)], self.test_labels[order.to(self.device)]
+
     def augment(self, images):
         recipe = self.recipe
         images = augment.flip(augment.crop(images, recipe["crop"]), recipe["flip"])

@@ -30,8 +30,10 @@ OWN = [f"{table}.{SETTINGS.compare}" for table in published.tables()] if SETTING
 SOUND, _ = lines.sound([*published.tables(), *published.figures(), *OWN], SETTINGS)  # a broken one is told to who asks for it
 RUNS = lines.runs_of(SOUND, SETTINGS)
 CELLS = {run.resolved.id: run.resolved for run in (*RUNS.values(), *references.sound())}
-SURFACES = figures.surfaces([name for name in SOUND if name in published.figures()], SETTINGS)
-UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES  # whose weights something reads
+DRAWN = [name for name in SOUND if name in published.figures()]
+SURFACES, PICTURED = (figures.cells_of(metric, DRAWN, SETTINGS) for metric in ("loss_surface", "pictures"))
+PICTURED |= references.pictured()
+UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES | PICTURED  # whose weights something reads
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
 
 # What must not count for a re-run reaches the commands as environment: where the repository and the data lie, and the device.

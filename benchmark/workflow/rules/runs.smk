@@ -31,7 +31,19 @@ use rule train as train_upstream with:
         layers="runs/{cell}/seed{seed}/layers.csv",
         weights="runs/{cell}/seed{seed}/weights.pt",
     wildcard_constraints:
-        cell=one_of(UPSTREAM),
+        cell=one_of(UPSTREAM - PICTURED),
+        seed=r"\d+",
+
+
+use rule train as train_pictured with:
+    output:
+        metrics="runs/{cell}/seed{seed}/metrics.json",
+        curve="runs/{cell}/seed{seed}/curve.csv",
+        layers="runs/{cell}/seed{seed}/layers.csv",
+        weights="runs/{cell}/seed{seed}/weights.pt",
+        parts="runs/{cell}/seed{seed}/parts.pt",
+    wildcard_constraints:
+        cell=one_of(PICTURED),
         seed=r"\d+",
 
 
@@ -57,3 +69,25 @@ rule surface:
     shell:
         "tell {log:q} python -m benchmark surface --run $(dirname {input.metrics:q}) --points {params.points} --images {params.images}"
         " --threads {threads}"
+
+
+rule pictures:
+    input:
+        metrics="runs/{cell}/seed{seed}/metrics.json",
+        weights="runs/{cell}/seed{seed}/weights.pt",
+        parts="runs/{cell}/seed{seed}/parts.pt",
+    output:
+        csv="runs/{cell}/seed{seed}/pictures.csv",
+        png="runs/{cell}/seed{seed}/pictures.png",
+    log:
+        "logs/{cell}/seed{seed}.pictures.log",
+    wildcard_constraints:
+        cell=one_of(PICTURED),
+        seed=r"\d+",
+    conda:
+        "../../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0 if SETTINGS.scale == "smoke" else 1,
+    shell:
+        "tell {log:q} python -m benchmark pictures $(dirname {input.metrics:q}) --threads {threads}"

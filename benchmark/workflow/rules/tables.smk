@@ -5,6 +5,7 @@ REPORTS = {
     name: code.of_closure(code.ROOT / f"benchmark/reports/{name}.py")
     for name in ("tables", "figures", "claims", "implemented", "reference", "audit/__init__")
 }
+LEARNED = [name for name in references.names() if references.pictured(name)]  # pre-trainings, of which there are pictures
 READERS = cells.digest("".join(code.of_closure(path) for kind in ("convention", "metric") for path in kinds.files(kind).values()))
 
 
@@ -51,6 +52,18 @@ rule figure:
         "tell {log:q} python -m benchmark table {wildcards.figure} --directory . --config {params.config:q}"
 
 
+rule picture:
+    input:
+        lambda wildcards: str(figures.picture(wildcards.figure, SETTINGS)),
+    output:
+        report("results/{figure}.png", caption="../captions/figure.rst", category="Figures", labels={"figure": "{figure}"}),
+    wildcard_constraints:
+        figure=one_of(name for name in DRAWN if figures.picture(name, SETTINGS)),
+    localrule: True
+    shell:
+        "cp {input:q} {output:q}"
+
+
 rule claims:
     input:
         lambda wildcards: [str(folder / "metrics.json") for folder in told(claiming.runs, SETTINGS)],
@@ -72,7 +85,7 @@ rule claims:
 
 rule reference:
     input:
-        lambda wildcards: [str(run.folder / "metrics.json") for run in told(references.runs_of, wildcards.reference)],
+        lambda wildcards: [str(path) for path in told(references.inputs, wildcards.reference)],
     output:
         csv="results/reference/{reference}.csv",
         md="results/reference/{reference}.md",
@@ -80,7 +93,7 @@ rule reference:
     log:
         "logs/reference_{reference}.log",
     wildcard_constraints:
-        reference=r"[^/.]+",
+        reference=rf"(?!(?:{one_of(LEARNED)})\.)[^/.]+",
     localrule: True
     conda:
         "../../../envs/environment.yaml"
@@ -88,6 +101,16 @@ rule reference:
         code=f"{REPORTS['reference']} {READERS}",
     shell:
         "tell {log:q} python -m benchmark reference {wildcards.reference}"
+
+
+use rule reference as reference_pictured with:
+    output:
+        csv="results/reference/{reference}.csv",
+        md="results/reference/{reference}.md",
+        meta="results/reference/{reference}.meta.json",
+        png="results/reference/{reference}.png",
+    wildcard_constraints:
+        reference=one_of(LEARNED),
 
 
 rule published:
