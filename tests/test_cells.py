@@ -155,12 +155,14 @@ def test_a_misspelt_pin_is_an_error_not_a_gap(changed, words):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"cell": "rollout:vit-s-16"}, "method rollout: to be built"),
-        ({"cell": "direct:resnet-104"}, "backbone resnet-104: to be built"),
-        ({"origin": "quoted", "cell": "direct:vit-b-16"}, "recipe vit: to be built"),
+        ({"cell": "later:vit-s-16"}, "method later: to be built"),
+        ({"cell": "direct:later-4"}, "backbone later-4: to be built"),
+        ({"origin": "quoted", "cell": "direct:vgg-11"}, "recipe vgg: to be built"),
     ],
 )
-def test_what_is_not_built_is_on_a_list_that_says_why(changed, reason):
+def test_what_is_not_built_is_on_a_list_that_says_why(changed, reason, monkeypatch):
+    listed = {("method", "later"): "to be built", ("backbone", "later-4"): "to be built", ("recipe", "vgg"): "to be built"}
+    monkeypatch.setattr(kinds, "not_built", lambda: listed)
     line = lines.line((number(**changed),), settings())
     assert line.lacking.startswith(reason) and not line.runs and line.resolved is None
 
