@@ -2,6 +2,7 @@
 
 A training step is three forward passes of the network that learns (its own, the gradients of its inputs, those of its weights) and one of
 its teacher; a test is one. Operations are those of the counted network at paper size; a twin's are not counted, its hours come from runs.
+What a method does before training, as calibrating a converted network or tuning it layer by layer, is not counted: such a run takes longer.
 """
 
 import math
