@@ -13,7 +13,8 @@ Deviations: its ResNet-34 has the stem for small images (3x3, stride 1) on Image
 the printed power seems to leave no room for the many times larger maps. The code can repeat its correction, and does it once.
 
 The printed T leaves the looks ahead out: each layer waits `probe` steps for the first ones of the layer before, 8 on ImageNet, 4 on CIFAR.
-Operations and rates of a run are those of its T steps: a look ahead sums inputs that arrive anyhow. One run answers for every smaller T.
+Operations and rates of a run are those of its T steps, of `probe` where T is less: a look ahead sums inputs that arrive anyhow. One run
+answers for every smaller T.
 """
 
 from benchmark.method import Method

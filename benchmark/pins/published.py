@@ -100,8 +100,8 @@ def read(name: str) -> tuple[Number, ...]:
 
     UserError: unknown, or a file that breaks the schema.
     """
-    table, _, method = name.partition(".")
-    return (*_read(table), *own(_read(table), method)) if method else _read(table)
+    table, dot, method = name.partition(".")
+    return (*_read(table), *own(_read(table), method)) if dot else _read(table)
 
 
 def own(numbers: tuple[Number, ...], method: str) -> list[Number]:

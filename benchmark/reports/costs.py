@@ -2,8 +2,10 @@
 
 A training step is three forward passes of the network that learns (its own, the gradients of its inputs, those of its weights) and one of
 its teacher; a test is one. Operations are those of the counted network at paper size; a twin's are not counted, its hours come from runs.
+What a method does before training, as calibrating a converted network or tuning it layer by layer, is not counted: such a run takes longer.
 """
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +72,7 @@ def operations(resolved: Resolved, macs: Callable) -> float | None:
     teachers = [forward(above.spec, macs) for role, above in resolved.upstream if role == "teacher"]
     if step is None or None in teachers:
         return None
-    tests = spec["data"]["test"] * (planned(spec["recipe"]) + 1)
+    tests = min(spec["recipe"].get("test_images") or math.inf, spec["data"]["test"]) * (planned(spec["recipe"]) + 1)
     return trained(spec) * (PASSES * step + sum(teachers)) + tests * step
 
 

@@ -6,12 +6,13 @@ metrics.json says, and what it learned from is here too, with the very same weig
 
 import csv
 import json
+import re
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.pins import published
+from benchmark.pins import kinds, published
 from benchmark.pins.cells import Resolved
 from benchmark.pins.settings import Settings
 from benchmark.runs import lines
@@ -21,6 +22,8 @@ from benchmark.shared.files import lock, read_sealed, replacing, sha256, write_j
 
 NOTE = "imported.json"
 FILES = ("weights.pt", "curve.csv", "layers.csv", "metrics.json")  # metrics.json last: it means done
+PARTS = "parts.pt"  # of a method that keeps its trained parts
+SEED = re.compile(r"seed(0|[1-9][0-9]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,20 @@ def bring(source: Path, root: Path, settings: Settings, origin: str = "") -> lis
 
 
 def known_cells(settings: Settings) -> dict[str, Resolved]:
-    """Every cell of this checkout at this scale by its id."""
-    names, _ = lines.sound([*published.tables(), *published.figures()], settings)
+    """Every cell of this checkout at this scale by its id; with `compare` those of one's own method too."""
+    own = [f"{table}.{settings.compare}" for table in published.tables()] if settings.compare else []
+    names, _ = lines.sound([*published.tables(), *published.figures(), *own], settings)
     return {run.resolved.id: run.resolved for run in lines.runs_of(names, settings).values()}
 
 
 def wanted(folder: Path, known: dict) -> bool:
-    return folder.parent.name in known and folder.name[4:].isdecimal()
+    return folder.parent.name in known and bool(SEED.fullmatch(folder.name))
 
 
 def unknown(folder: Path, known: dict[str, Resolved]) -> str:
-    """Why no cell here is this run's."""
+    """Why no run here is this one."""
+    if folder.parent.name in known:
+        return "its folder is not named seed<n>"
     name = folder.parent.name.rpartition("-")[0]
     near = [resolved for id, resolved in known.items() if id.rpartition("-")[0] == name]
     if not near:
@@ -68,6 +74,8 @@ def unknown(folder: Path, known: dict[str, Resolved]) -> str:
     except (Damaged, OSError) as error:
         return str(error)
     differences = min(([key for key in sorted(of.spec) if not same(of.spec, spec, key)] for of in near), key=len)
+    if not differences:
+        return "its folder is not that of its specification"
     return f"its specification is another one than here: {', '.join(differences)}"
 
 
@@ -80,7 +88,7 @@ def answer(run: Run, source: Path, root: Path, origin: str) -> Answer:
         return Answer(run.folder, "refused", "this run is here already, with other weights: remove it here to take the other")
     if why := wrong(run, source, root):
         return Answer(run.folder, "refused", why)
-    copy(source / run.folder, root / run.folder, origin)
+    copy(run, source, root, origin)
     return Answer(run.folder, "taken")
 
 
@@ -89,10 +97,11 @@ def wrong(run: Run, source: Path, root: Path) -> str:
     values, why = run.read(source)
     if values is None:
         return f"its metrics.json is damaged: {why}"
-    if lacking := [name for name in FILES if not (source / run.folder / name).is_file()]:
+    if lacking := [name for name in files(run) if not (source / run.folder / name).is_file()]:
         return f"it lacks {', '.join(lacking)}"
-    if (found := sha256(source / run.folder / "weights.pt")) != values["weights"]:
-        return f"its weights.pt is damaged: its checksum is {found}, metrics.json has {values['weights']}"
+    for name in weights(run):
+        if (found := sha256(source / run.folder / name)) != (written := values.get(name.removesuffix(".pt"))):
+            return f"its {name} is damaged: its checksum is {found}, metrics.json has {written}"
     if curve(source / run.folder) != (values["accuracy_by_epoch"] or [values["accuracy"]]):
         return "its curve.csv is damaged: the accuracies are not those of metrics.json"
     if run.state(root) == "running":
@@ -106,6 +115,16 @@ def wrong(run: Run, source: Path, root: Path) -> str:
     return ""
 
 
+def weights(run: Run) -> tuple[str, ...]:
+    """The files of weights that a run leaves, each of which metrics.json has the checksum of."""
+    return ("weights.pt", PARTS) if kinds.method(run.resolved.spec["method"]["name"]).tables.get("keeps") else ("weights.pt",)
+
+
+def files(run: Run) -> tuple[str, ...]:
+    """All files that a run leaves, the one that means done last."""
+    return (*weights(run)[1:], *FILES)
+
+
 def curve(folder: Path) -> list[float] | None:
     """The accuracies of a run's curve.csv; None if it has none."""
     try:
@@ -115,13 +134,14 @@ def curve(folder: Path) -> list[float] | None:
         return None
 
 
-def copy(source: Path, target: Path, origin: str) -> None:
+def copy(run: Run, there: Path, here: Path, origin: str) -> None:
     """All files of a run, each whole, the one that means done last."""
+    source, target = there / run.folder, here / run.folder
     with lock(target / ".lock"):
         (target / "error.txt").unlink(missing_ok=True)
-        checksums = {name: sha256(source / name) for name in FILES}
+        checksums = {name: sha256(source / name) for name in files(run)}
         write_json(target / NOTE, {"origin": origin, "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "files": checksums})
-        for name in FILES:
+        for name in files(run):
             with (source / name).open("rb") as given, replacing(target / name, "wb") as file:
                 shutil.copyfileobj(given, file)
 
