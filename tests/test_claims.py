@@ -328,4 +328,4 @@ def test_the_workflow_runs_what_is_missing(tmp_path):
     stats = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)}
     needed = {above.id for run in claims.runs(settings()).values() for above in run.resolved.with_upstream()}
-    assert jobs.pop("claims") == 1 and set(jobs) == {"train", "train_upstream"} and sum(jobs.values()) == len(needed)
+    assert jobs.pop("claims") == 1 and set(jobs) == {"train", "train_upstream", "train_pictured"} and sum(jobs.values()) == len(needed)

@@ -114,6 +114,7 @@ def test_nan_is_not_sealed_and_leaves_what_was_there(tmp_path):
 
 FIELDS = {
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
+    "firing_by_threshold",
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
     *("normalisation", "weights", "trained", "measured"),
 }

@@ -6,7 +6,7 @@ Swin-T's plan with a ReLU behind every linear layer and in front of every branch
 The second shortcut starts behind its norm. Of `M` (relu(Q), relu(K) and the relu around their product) a share may be masked, 0 here.
 Images [B, C, H, W], features [B, H, W, C], logits [1, B, classes].
 Source: bic-L/Masked-Spiking-Transformer@368c9a5, models/mst.py (form `imagenet`) and configs/mst/MST.yaml.
-Parity: logits and parameters as the official module's with the same weights (see tests/test_transformer_conversions.py).
+Parity: logits and parameters as the official module's with the same weights: no difference in double precision at 224x224.
 Deviations: none known.
 """
 
@@ -21,7 +21,7 @@ from benchmark.networks.layers import truncated_normal
 SIZES = {  # drop_path: stochastic depth's largest rate, at the last block
     "bn": {"patch": 4, "dim": 96, "depths": [2, 2, 6, 2], "heads": [3, 6, 12, 24], "window": 7, "drop_path": 0.0},
 }
-TWIN = {"set": {"patch": 8, "dim": 32, "depths": [2, 1], "heads": [2, 4], "window": 2, "drop_path": 0.0}}
+TWIN = {"set": {"patch": 8, "dim": 16, "depths": [1, 1], "heads": [2, 2], "window": 2, "drop_path": 0.0}}
 NEURON = {}
 LAYOUTS = {"imagenet": {}}
 OUTSIDE = -100.0  # added to the scores of tokens that were not neighbours before windows moved

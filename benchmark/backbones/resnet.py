@@ -44,12 +44,12 @@ NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
     "surrogate": "sigmoid", "alpha": 4.0,
 }  # fmt: skip
-LAYOUTS = {  # of the first convolution; pool: max or average, behind its neurons; shrink: the mean of so many pixels squared before it
-    "cifar": {"kernel": 3, "stride": 1, "pool": ""},
-    "imagenet": {"kernel": 7, "stride": 2, "pool": "max"},
-    "dvs": {"kernel": 3, "stride": 1, "pool": "", "shrink": 3},
+LAYOUTS = {  # of the first convolution; pool: behind its neurons, or "average"; shrink: the mean of so many pixels squared before it
+    "cifar": {"kernel": 3, "stride": 1, "pool": False},
+    "imagenet": {"kernel": 7, "stride": 2, "pool": True},
+    "dvs": {"kernel": 3, "stride": 1, "pool": False, "shrink": 3},
 }
-POOLS = {"max": max_pool, "average": average_pool}
+POOLS = {True: max_pool, "average": average_pool}
 
 
 def build(size, layout, fire, classes, shape, steps):

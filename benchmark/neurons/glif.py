@@ -71,8 +71,9 @@ class GLIF(Stepwise):
 
         a, b, g = (share(getattr(self, name)) for name in ("gate_leak", "gate_input", "gate_reset"))
         w = share(self.weight[min(self.count, len(self.weight) - 1)])
-        left = (1 - a * (1 - share(self.decay))) * self.v * (1 - g * self.spike) - (1 - a) * share(self.leak)
-        self.v = left + (1 - b * (1 - w)) * x - (1 - g) * share(self.fall) * self.spike
+        current = (1 - b * (1 - w)) * x - (1 - a) * share(self.leak)
+        left = current + (1 - a * (1 - share(self.decay))) * self.v * (1 - g * self.spike)
+        self.v = left - (1 - g) * share(self.fall) * self.spike
         self.spike = self.fire(self.v - share(self.v_threshold))
         self.count += 1
         return self.spike
