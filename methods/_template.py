@@ -9,6 +9,11 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table1_<paper>.
 What the paper leaves open, and how it is read here (each a switch, so that the literal print stays a named value):
   token     The paper does not say which step of the student is compared: `mean` over time (default) or the `last` one.
 
+Source: <owner/repo>@<short commit>, <files read>, or: no public code found (searched: <words>).
+Parity: what was compared with the source, and how equal it was, measured; without a comparison no such line.
+Deviations: what differs from the source, and why; or: none known.
+Guessed: what neither the paper nor its code says; only where there is such a thing. docs/systems.md is made of these lines.
+
 Beside this file: rows get their cell `<name>:<backbone>[:<teacher>]` in benchmark/papers/<paper>/table<k>.csv (one backbone for each
 role of `needs`, none where it says "backbone": "same"), and the recipe lies in benchmark/papers/<paper>/recipes.yaml. A file whose name
 starts with an underscore, like this one, is not offered to tables.

@@ -1,7 +1,6 @@
 """BKDSNN (Xu et al., ECCV 2024): a blurred student feature, restored by a small network, has to equal the teacher's.
 
-Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed). A re-implementation after the public code, which has
-no plain spiking ResNet or VGG and whose ImageNet script cannot run as it stands.
+Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed).
 Equations: L = CE(z_s, y) + weight |g(m * r(f_s)) - f_t|^2 + logit_weight L_logit
   f: last block's output, mean over positions (and time), summed squares per image; m: channels kept with probability 1 - blur, drawn
   anew for every image and update; g: linear-ReLU-linear; r: identity, or a trained linear layer where the widths differ.
@@ -14,7 +13,10 @@ What TSER's print of it leaves open, and how it is read here (each a switch, the
   weight       0.002 for CIFAR, 0.00007 for ImageNet (the code's for convolutional networks).
   blur         0.15.
   logit_weight, temperature  1 and 2 (not TSER's 5); logit_weight 0 leaves the feature alone.
-The code's 3x3 convolutions in g see maps of one pixel, where they are linear layers.
+
+Source: Intelligent-Computing-Research-Group/BKDSNN@dd6bd53, Spike-Element-Wise-ResNet/cifar10dvs/loss.py, imagenet/train_distillation.py
+and README.md. It has no plain spiking ResNet or VGG, and its ImageNet script cannot run as it stands.
+Deviations: none known; the code's 3x3 convolutions in g see maps of one pixel, where they are linear layers.
 """
 
 import torch

@@ -20,8 +20,11 @@ the printed numbers):
   images         Algorithm 1 goes through "dataset D", the code through the evaluation set, averaging the percentiles of its batches; here
                  percentiles are those of all values of this many training images.
   base           Figure 5 raises all smallest thresholds by factors that it does not print.
-`levels` is n, 8 for the ViTs and 6 for EVA (section 5.1). Not the method's: the code normalises all images by CLIP's statistics, though the
-ViTs were trained with mean and deviation 0.5 (a recipe's matter), and its energy counter uses S(t) where eq. 18 has S(t-1) (a convention's).
+`levels` is n, 8 for the ViTs and 6 for EVA (section 5.1).
+
+Source: h-z-h-cell/Transformer-to-SNN-ECMT@e449e91, trans_utils.py, model_vit.py, model_eva.py, engine_for_finetuning.py.
+Deviations: `images`, above. Not the method's: the code normalises all images by CLIP's statistics, though the ViTs were trained with
+mean and deviation 0.5 (a recipe's matter), and its energy counter uses S(t) where eq. 18 has S(t-1) (a convention's).
 """
 
 from timm.models.vision_transformer import VisionTransformer

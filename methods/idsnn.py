@@ -14,9 +14,12 @@ What the paper leaves open, and how it is read here (each a switch; "code" is th
   shortcuts    "all convolution and BN layers" are copied by the text; the code's name test misses the 1x1 shortcuts: 0 leaves them random
                as the code does, 1 copies them.
 `init` and `kd` switch the two modules (Table 3). Equation 7 prints the arguments of the KL student first; the code has teacher to student.
-Algorithm 1 says Poisson encoder; the code repeats the image, and so do we. The code starts from a second, separately trained ResNet-34;
-here the one teacher serves both. Students are the code's own spiking ResNet (backbones/idsnn_resnet.py): decay 0.25, threshold 0.5,
-rectangular surrogate, a stem that pads by 3. What is left of the differences: a neuron fires at the threshold, not only above it.
+Algorithm 1 says Poisson encoder; the code repeats the image, and so do we.
+
+Source: fei015/IDSNN@10a103e, train_kd_ds.py, train_kd.py, down_sample/, models/ResNet.py, models/S_ResNet.py.
+Parity: of the student and the teacher, see benchmark/backbones/idsnn_resnet.py and ann_resnet.py.
+Deviations: the code starts from a second, separately trained ResNet-34; here the one teacher serves both. A neuron fires at the
+threshold, not only above it.
 """
 
 import torch

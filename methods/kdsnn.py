@@ -1,4 +1,4 @@
-"""KDSNN (Xu et al., CVPR 2023): distillation of logits and of the last feature. A re-implementation: no official code is public.
+"""KDSNN (Xu et al., CVPR 2023): distillation of logits and of the last feature.
 
 Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed); quoted in IDSNN Table 1.
 Equations: L = (1 - alpha) CE(z_s, y) + alpha tau^2 CE(softmax(z_s / tau), softmax(z_t / tau)) + weight |r(f_s) - f_t|^2
@@ -10,7 +10,11 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table1_tser.csv
 What TSER's print of it leaves open, and how it is read here (each a switch):
   alpha, temperature  TSER's own temperature, 5, and for alpha 0.2 as in `tser`.
   weight       of the feature term: 0.002 for CIFAR and 0.00007 for ImageNet, BKDSNN's public re-implementation; 0 leaves logits alone.
-KDSNN's paper aligns features of stage ends before the activation with a margin ReLU; like BKDSNN's code, this file takes the last one.
+
+Source: no public code found (searched: its title, KDSNN, Pyramidnet18); TSER's text; for the feature
+Intelligent-Computing-Research-Group/BKDSNN@dd6bd53, Spike-Element-Wise-ResNet/cifar10dvs/loss.py (KDSNNLoss).
+Deviations: the paper aligns features of stage ends before the activation with a margin ReLU; as in BKDSNN's code, it is the last one
+here.
 """
 
 from torch import nn

@@ -1,7 +1,6 @@
 """LaSNN (Hong et al., arXiv 2304.09101): the student's feature maps follow the teacher's at the end of every stage.
 
-Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed); quoted in IDSNN Table 1. A re-implementation: no
-official code is public.
+Paper: a baseline that TSER ran again (Tables 1, 2 and 4, weights not printed); quoted in IDSNN Table 1.
 Equations: L = CE(z_s, y) + weight sum_k |r_k(mean_t F_s^k(t)) - F_t^k|^2, summed squares per image
   F^k: output of the last block of stage k, a stage being a run of blocks of equal width; r_k: identity, or a trained 1x1 convolution
   where the widths differ.
@@ -12,8 +11,11 @@ What TSER's print of it leaves open, and how it is read here (each a switch):
   weight       0.002 for CIFAR and 0.00007 for ImageNet, BKDSNN's public re-implementation.
   features     `map` (default) compares the maps, as TSER describes LaSNN ("optimizes the feature map directly") and BKDSNN's code does;
                `attention` compares attention maps, the sum over channels of squares scaled to length 1, which is LaSNN's own idea.
-LaSNN's first two phases (train the teacher, start from its converted weights) are left out: in TSER all students start from scratch.
 Networks with other numbers of stages are paired from the last one backwards; maps of other sizes are averaged to the smaller one.
+
+Source: no public code of its authors found; TSER's text and Intelligent-Computing-Research-Group/BKDSNN@dd6bd53,
+Spike-Element-Wise-ResNet/cifar10dvs/loss.py (LaSNNLoss).
+Deviations: the first two phases (train the teacher, start from its converted weights) are left out: in TSER all start from scratch.
 """
 
 import torch

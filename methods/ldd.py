@@ -17,8 +17,11 @@ What the paper leaves open, and how it is read here (each a switch):
                  the teacher's (4 blocks: 6, 12, 18, 24); `literal` takes the teacher's first ones.
   projection     Table 2: `temporal` (the method), `last` step (printed "Dill", never defined), `mean`, `max` over time.
   heads          d = C/H with H not given: 8, or the largest common divisor with the width.
-The students have no class token to concatenate (two of them keep 2-D maps), so a block's token is its mean over positions.
+
+Source: the paper alone; no public code found.
+Deviations: the students have no class token to concatenate (two of them keep 2-D maps), so a block's token is its mean over positions.
 Algorithm 1 says Poisson encoder; the students' own papers encode directly, and so do we.
+Guessed: lam and heads, which are not printed.
 """
 
 import math

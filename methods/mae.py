@@ -8,8 +8,11 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table3_spikform
 
 What the paper leaves open, and how it is read here:
   layers   of the decay: the classifier has the full rate, each block below 0.7 times the one above it, the whole stem one layer below the
-           first block, as in the closest spiking code (E-SpikeFormer's; MAE's own is the same with a patch embedding for a stem).
+           first block, as in the closest spiking code (MAE's own is the same with a patch embedding for a stem).
 More time steps start from this run's weights: methods/mae_steps.py.
+
+Source: the paper, whose authors published no code of it; facebookresearch/mae@efb2a80, which it follows; the closest spiking code,
+BICLab/Spike-Driven-Transformer-V3@00fcd1f, SDT_V3/Classification/Model_Large (E-SpikeFormer).
 """
 
 from benchmark.method import Method, cross_entropy

@@ -13,8 +13,11 @@ What the paper leaves open, and how it is read here (each a switch, where it is 
   decoder  what its printed 3.41 M parameters cover, and its positions: see benchmark/networks/reconstruction.py. No normalisation between
            encoder and decoder: the sizes of V2 fit without one (that code has one).
 The classifier takes no part: it stays as it was drawn, and the accuracy of such a run is that of guessing.
-Of the closest code two things are not taken over: its encoder's blocks run over all tokens, hidden ones as zeros that later normalisations
-shift, and its decoder never sees a mask token, since the encoder already gives as many tokens as there are patches.
+
+Source: the paper, whose authors published no code of it; facebookresearch/mae@efb2a80, which it follows; the closest spiking code,
+BICLab/Spike-Driven-Transformer-V3@00fcd1f, SDT_V3/Classification/Model_Large (E-SpikeFormer).
+Deviations: of the closest code two things are not taken over: its encoder's blocks run over all tokens, hidden ones as zeros that later
+normalisations shift, and its decoder never sees a mask token, since the encoder already gives as many tokens as there are patches.
 """
 
 import torch

@@ -8,6 +8,9 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table3_spikform
 
 What the paper leaves open, and how it is read here: whether layers below keep smaller rates. They do not here (recipe key `layer_decay`,
 1), as in the multi-step fine-tuning of the closest spiking code, and nothing is re-initialised.
+
+Source: the paper, whose authors published no code of it; BICLab/Spike-Driven-Transformer-V3@00fcd1f, SDT_V3/Classification/Model_Large
+(E-SpikeFormer).
 """
 
 from benchmark.method import Method, cross_entropy

@@ -1,10 +1,12 @@
 """Training by the squared error of firing rates; with PLIF's networks, whose output neurons vote (Fang et al., ICCV 2021).
 
 Paper: the rows PLIF of spikformer_v2, Table V, which quotes them.
-Equations: L = MSE(mean_t o(t), y), the mean over images and classes, with o(t) the votes of step t, from 0 to 1, and y one-hot; from
-the public code (codes/train.py), since no quoting paper prints it.
+Equations: L = MSE(mean_t o(t), y), the mean over images and classes, with o(t) the votes of step t, from 0 to 1, and y one-hot.
 Expected: spikformer_v2 Table V, CIFAR10-DVS, T=20: 74.8; DVS128 Gesture, T=20: 97.6.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table5_spikformer_v2.csv
+
+Source: fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron@f644ff6, codes/train.py; no quoting paper prints the loss.
+Parity: of the network, see benchmark/backbones/plif_net.py; the loss is PyTorch's own.
 """
 
 from torch.nn import functional

@@ -6,6 +6,9 @@ every step, and the answer at t is the mean of the first t outputs: one run answ
 Equations: m(t) = v(t-1) + W x(t), s = m >= theta, v(t) = m(t) - theta s(t), v(0) = theta / 2, in benchmark/neurons/integrate_and_fire.py.
 Expected: IDSNN Table 1, ResNet-18, CIFAR10, T=4: 90.43; ECMT Table 2, ResNet-34, ImageNet, T=64: 72.35.
 Command: snakemake --cores 8 --profile profiles/paper -- results/table1_idsnn.csv
+
+Source: putshua/ANN_SNN_QCFS@eca136b, Models/layer.py (IF).
+Parity: of the neuron, see benchmark/neurons/integrate_and_fire.py.
 """
 
 import math

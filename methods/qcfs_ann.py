@@ -8,6 +8,10 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table1_idsnn.cs
 
 What is a choice: `levels` is the paper's L, 4 on CIFAR and 8 on ImageNet (its public code has 8 as its default for all); `clip`, lambda
 before training, is that code's.
+
+Source: putshua/ANN_SNN_QCFS@eca136b, Models/layer.py (IF), main_train.py.
+Parity: value of the activation, its gradient and lambda's as that file's, equal to the bit for 10,000 numbers at lambda 3, L = 4, in
+double precision.
 """
 
 from benchmark.method import Method, cross_entropy

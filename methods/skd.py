@@ -10,6 +10,9 @@ What the paper leaves open, and how it is read here (each a switch, with tser's 
   average      equation 7 averages probabilities, the prose and Algorithm 1 outputs: `logits` (default) or `probabilities`.
   tau2         no tau^2 before the KL is printed: 1 multiplies by it, 0 does not.
   ce_tempered  equation 7 prints the tempered Q in the cross-entropy: 0 takes temperature 1, 1 is the literal print.
+
+Source: as of methods/tser.py: the paper, and for what it leaves open the public code of its group.
+Guessed: alpha.
 """
 
 from benchmark.method import Method, divergence, label_loss, log_probabilities

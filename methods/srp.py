@@ -8,6 +8,9 @@ Command: snakemake --cores 8 --profile profiles/paper -- results/table2_ecmt.csv
 
 The printed T leaves the probing steps out, so the latency is `probe` + T. The paper's are 8 for ResNet-34 and 14 for VGG-16 on ImageNet, 4 on
 CIFAR. Operations and rates of a run are those of all steps.
+
+Source: hzc1208/ANN2SNN_SRP@c31b44c, modules.py (MPLayer), main.py.
+Parity: of the neuron, see benchmark/neurons/residual_membrane.py.
 """
 
 from benchmark.method import Method

@@ -20,6 +20,10 @@ What the paper leaves open, and how it is read here (each a switch):
   entropy_tempered  equation 9 prints the tempered Q in the entropy: 1 (literal); 0 takes temperature 1.
   average      equation 7 averages probabilities, the prose and Algorithm 1 outputs: `logits` (default) or `probabilities`; used where
                a term is not separated.
+
+Source: the paper; the repository that it names (yukairong/TSER) could not be read. The code of its group is
+Intelli-Chip-Lab/snn_temporal_decoupling_distillation@e3f5fd4, experiment/cifar/main.py and config/config.py.
+Guessed: alpha and lam.
 """
 
 from benchmark.method import Method, divergence, entropy, label_loss, log_probabilities

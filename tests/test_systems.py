@@ -1,5 +1,10 @@
 """docs/systems.md: what the files say of their sources, and nothing else."""
 
+import ast
+
+import pytest
+
+from benchmark.pins import kinds
 from benchmark.reports import systems
 
 
@@ -30,3 +35,17 @@ def test_every_file_is_on_the_page():
     found = {kind: [file for file, _, _ in systems.lines(kind)] for kind in systems.KINDS}
     assert "methods/tser.py" in found["method"] and "benchmark/neurons/lif.py" in found["neuron"]
     assert all(f"**{file}**" in systems.text() for files in found.values() for file in files)
+
+
+FILES = [(file, found) for kind in systems.KINDS for file, _, found in systems.lines(kind)]
+
+
+@pytest.mark.parametrize(("file", "found"), FILES, ids=[file for file, _ in FILES])
+def test_a_file_says_its_source(file, found):
+    assert found["Source"], f"{file} needs a line `Source: ...` in its docstring, see _template.py beside it"
+
+
+def test_templates_show_the_fields():
+    for kind in systems.KINDS:
+        doc = ast.get_docstring(ast.parse((kinds.FOLDERS[kind] / "_template.py").read_text(encoding="utf-8")))
+        assert all(systems.said(doc).values()), kind

@@ -1,9 +1,13 @@
 """A spiking MLP on flattened images (an example, of no paper). Copy this file to benchmark/backbones/<family>.py; the tests find it by
 being there.
 
-Source: <paper and section, or the public code's model file>. Say where neurons and shortcuts stand, and which layers the source builds
-and never calls: they are left out here.
+Say where neurons and shortcuts stand, and which layers the source builds and never calls: they are left out here.
+
+Source: <owner/repo>@<short commit>, <files read>, or: no public code found (searched: <words>), <paper, section>.
+Parity: what was compared with the source (logits and gradients on copied weights), and how equal it was, measured; else no such line.
+Deviations: what differs from the source, and why; or: none known.
 Decisions: what the source leaves open and how it is read here.
+Guessed: what no source says; only where there is such a thing. docs/systems.md is made of these lines, but for the decisions.
 
 Each size is a backbone, `<family>-<size>`, that a table's row may name. A printed number of parameters goes into
 benchmark/papers/parameters.csv, to which a test holds the network. A file with a leading underscore, like this one, is not offered.

@@ -3,6 +3,10 @@
 The CIFAR form has a 3x3 first convolution of stride 1 and no max pooling; the ImageNet form equals torchvision's.
 ResNet-20 is two networks: `20`, He's with 0.27 M parameters (its shortcuts convolutions), and `20-wide`, the one of 11.3 M that SNN
 Calibration's public code calls so: a stem of three convolutions, the last of stride 2, before ResNet-18's blocks.
+
+Source: torchvision (ImageNet); fei015/IDSNN@10a103e, models/ResNet.py (CIFAR); yhhhli/SNN_Calibration, CIFAR/models/resnet.py (`20-wide`).
+Parity: logits and gradients of `34` for CIFAR equal to the bit to IDSNN's teacher with the same weights, in training mode and double
+precision; parameters as torchvision's (34, 50) and as SNN Calibration's (20-wide).
 """
 
 from torch import nn

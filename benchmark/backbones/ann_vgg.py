@@ -1,7 +1,11 @@
 """VGG-11 and VGG-16 with ReLU (Simonyan and Zisserman, ICLR 2015), TSER's teachers: the spiking VGG's layers at one time step.
 
 TSER does not say how its teacher pools; average pooling as in its students, and as QCFS and others need it that convert these networks.
-The ImageNet form is torchvision's with batch normalisation but for its pooling and its dropout: three linear layers on the last 7x7 map.
+The ImageNet form has three linear layers on the last 7x7 map.
+
+Source: torchvision (vgg11_bn, vgg16_bn); of TSER's teachers nothing is public but their names.
+Parity: parameters of the ImageNet form as torchvision's, 138,365,992.
+Deviations: the ImageNet form has average pooling and no dropout. CIFAR's has one linear layer, as the spiking VGG.
 """
 
 from torch import nn

@@ -3,6 +3,10 @@
 `pretrained` as in vit.py. Always with the tag: the bare timm name means other weights (fine-tuned from EVA-CLIP). Averages the tokens
 before its classifier.
 1,013.01 M parameters; ECMT prints 1,074 M. Built on the meta device it costs nothing, which is enough for all counts.
+
+Source: timm, timm/models/eva.py, which is wrapped, not written again.
+Parity: parameters as timm's, 1,013,005,672.
+Deviations: none known.
 """
 
 from timm.models.eva import Eva

@@ -1,11 +1,15 @@
 """Spiking ResNet-18 of IDSNN (Fan et al., Biomimetics 2023): the blocks of ResNet, another neuron, a stem that pads by 3.
 
-Source: the authors' public code (fei015/IDSNN); the paper prints the rule of the neuron without its constants. v <- v / 4 + x,
-a hard reset to 0 that carries no gradient, and a rectangle of width and height 1 as the surrogate. Batch normalisation is over
-time, batch and positions, its weight the threshold at the start. The stem's padding of 3 makes maps of 36x36 from images of 32x32,
-where the teacher has 32x32: 0.743 instead of 0.555 G multiply-accumulates per step.
-Differences: a neuron fires at the threshold, the code's above it; and the mean over time is taken of the logits, the code's of what
-the classifier sees, which is the same. The paper runs no ImageNet, so there is no form for it.
+The paper prints the rule of the neuron without its constants, which are the code's: v <- v / 4 + x, a hard reset to 0 that carries no
+gradient, and a rectangle of width and height 1 as the surrogate. Batch normalisation is over time, batch and positions, its weight the
+threshold at the start. The stem's padding of 3 makes maps of 36x36 from images of 32x32, where the teacher has 32x32: 0.743 instead of
+0.555 G multiply-accumulates per step.
+
+Source: fei015/IDSNN@10a103e, models/S_ResNet.py.
+Parity: with that model on copied weights, in training mode and double precision, T=4: logits equal to 9e-16, gradients to 1.4e-7 of the
+largest (its surrogate is in single precision); every layer fires, 41 to 61 %; parameters equal.
+Deviations: a neuron fires at the threshold, the code's above it; and the mean over time is taken of the logits, the code's of what the
+classifier sees, which is the same. The paper runs no ImageNet, so there is no form for it.
 """
 
 from functools import partial

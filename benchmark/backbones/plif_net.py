@@ -1,9 +1,14 @@
 """PLIF's networks for event cameras (Fang et al., ICCV 2021): four pooled convolutions for CIFAR10-DVS, five for DVS128 Gesture.
 
-Source: the official models (CIFAR10DVSNet and DVS128GestureNet with the arguments in its logs, 128 channels): as many times Conv3x3-BN-
-PLIF-max pool, then dropout, a linear layer to a quarter of the map, PLIF, dropout, a linear layer to ten neurons a class, PLIF, and the
-vote of these ten, all linear layers without bias. spikingjelly's CIFAR10DVSNet has 512 neurons where the official code has 2,048.
-A dropout mask is one for all time steps of a sample. What comes out at each step are votes from 0 to 1, no logits: its method is `plif`.
+As many times Conv3x3-BN-PLIF-max pool, then dropout, a linear layer to a quarter of the map, PLIF, dropout, a linear layer to ten
+neurons a class, PLIF, and the vote of these ten, all linear layers without bias. spikingjelly's CIFAR10DVSNet has 512 neurons where the
+official code has 2,048. A dropout mask is one for all time steps of a sample. What comes out at each step are votes from 0 to 1, no
+logits: its method is `plif`.
+
+Source: fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron@f644ff6, codes/models.py (CIFAR10DVSNet and DVS128GestureNet),
+with the arguments in its logs, 128 channels.
+Parity: `5` with spikingjelly's DVSGestureNet without biases, weights copied, dropout off, in training mode, all layers firing: votes
+equal to 1e-6 (tests/test_backbones.py).
 """
 
 from spikingjelly.activation_based.layer import Dropout

@@ -1,8 +1,11 @@
 """SEW-ResNet (Fang et al., NeurIPS 2021) for ImageNet: a neuron behind each branch, spikes added, so that the stream holds integers.
 
-Source: spikingjelly's model, which a test compares with this one, weights copied over. It is not wrapped because it fixes its widths,
-which the twin changes. Neurons integrate without leak (the official training): they are the LIF with a time constant of 1e9 steps, whose
-leak has no effect in single precision.
+spikingjelly's model is not wrapped because it fixes its widths, which the twin changes. Neurons integrate without leak (the official
+training): they are the LIF with a time constant of 1e9 steps, whose leak has no effect in single precision.
+
+Source: spikingjelly 2.0.0, activation_based/model/sew_resnet.py; its neuron's constants from fangwei123456/Spike-Element-Wise-ResNet.
+Parity: 18 layers with that model on copied weights, in training mode, all layers firing: logits equal to 1e-5 (tests/test_backbones.py);
+parameters of all five sizes equal.
 """
 
 from functools import partial

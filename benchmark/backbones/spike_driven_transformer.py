@@ -1,11 +1,15 @@
 """Spike-driven Transformer (Yao et al., NeurIPS 2023), which LDD calls Spiking Transformer.
 
-Source: the layer lists of the official model. Shortcuts join membrane potentials, so that every convolution but the first sees
-spikes; attention masks Q with the spikes of a sum over tokens of K * V and needs no scale. The official code builds a
-heads x heads convolution ("talking heads") per block and never calls it: left out, 9,320,122 parameters for 4-384 on CIFAR10
-against the official 9,320,378.
+Shortcuts join membrane potentials, so that every convolution but the first sees spikes; attention masks Q with the spikes of a sum over
+tokens of K * V and needs no scale. The official code builds a heads x heads convolution ("talking heads") per block and never calls it:
+left out, 9,320,122 parameters for 4-384 on CIFAR10 against the official 9,320,378.
 Decisions: `dvs` is the official CIFAR10-DVS form (64x64), with its max pooling of K and V over the image, and of K * V and of the
 output over the (token, channel) plane of a head, which is what the official reshape amounts to. 12-512 and 24-512 are LDD's.
+
+Source: BICLab/Spike-Driven-Transformer@3faa822, model/spikeformer.py, module/ms_conv.py, module/sps.py.
+Parity: all three forms with that model on copied weights, two blocks, spikingjelly 2.0.0's LIF in place of its older one, in training mode
+and double precision, T=4, all layers firing: logits equal to the bit, gradients to 1e-14 of the largest.
+Deviations: none known.
 """
 
 from functools import partial

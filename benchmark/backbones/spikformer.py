@@ -1,8 +1,13 @@
 """Spikformer (Zhou et al., ICLR 2023), the first version that Spikformer V2 and LDD compare with.
 
-Source: the layer lists of the official CIFAR, ImageNet and DVS models. The pool stands behind the neuron (Conv-BN-LIF-Pool);
-residuals add spikes, so that the stream holds small integers; the attention's scale is a constant. Layers that the official
-code builds and never calls (LayerNorms) are left out: 9,324,730 parameters for 4-384 on CIFAR10 against the official 9,330,874.
+The pool stands behind the neuron (Conv-BN-LIF-Pool); residuals add spikes, so that the stream holds small integers; the attention's scale
+is a constant. Layers that the official code builds and never calls (LayerNorms) are left out: 9,324,730 parameters for 4-384 on CIFAR10
+against the official 9,330,874.
+
+Source: ZK-Zhou/spikformer@6212689, cifar10/model.py, imagenet/model.py, cifar10dvs/model.py.
+Parity: all three with those models on copied weights, two blocks, spikingjelly 2.0.0's LIF in place of its older one, in training mode and
+double precision, T=4, all layers firing: logits equal to 3e-15, gradients to 2e-14 of the largest.
+Deviations: none known.
 """
 
 from functools import partial

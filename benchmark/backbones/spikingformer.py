@@ -1,10 +1,14 @@
 """Spikingformer (Zhou et al., 2023): Spikformer with shortcuts on membrane potentials.
 
-Source: the layer lists of the official CIFAR, ImageNet and CIFAR10-DVS models. Each neuron stands before its convolution, so that
-every convolution but the first sees spikes; the classifier sees potentials. LayerNorms that are built and never called are left out:
-9,320,122 parameters for 4-384 on CIFAR10 against the official 9,326,266.
+Each neuron stands before its convolution, so that every convolution but the first sees spikes; the classifier sees potentials. LayerNorms
+that are built and never called are left out: 9,320,122 parameters for 4-384 on CIFAR10 against the official 9,326,266.
 Decisions: 12 heads in 4-384 (the official CIFAR10 configuration; CIFAR100's has 8) and 8 in 8-768 (the official configuration; the
 official energy script has 12).
+
+Source: zhouchenlin2096/Spikingformer@4378623, cifar10/model.py, imagenet/model.py, cifar10-dvs/model.py.
+Parity: all three with those models on copied weights, two blocks, spikingjelly 2.0.0's LIF in place of its older one, in training mode and
+double precision, T=4, all layers firing: logits equal to 6e-15, gradients to 2e-14 of the largest.
+Deviations: none known.
 """
 
 from functools import partial

@@ -1,8 +1,9 @@
 """Spiking VGG-11 and VGG-16 for CIFAR, as TSER's tables have them.
 
-Source: torchvision's configurations A and D with batch normalisation and convolution biases, 2x2 average pooling and one linear classifier:
-the form whose operations, counted by TSER's convention, equal its Table 4 to the digit (max pooling or bias-free convolutions do not).
-Neuron constants as for the spiking ResNet. `blocks` are the five groups up to their pooling, the first one without its first convolution.
+Source: torchvision's configurations A and D; of TSER's networks nothing is public but their names.
+Decisions: batch normalisation and convolution biases, 2x2 average pooling and one linear classifier: the form whose operations, counted
+by TSER's convention, equal its Table 4 to the digit (max pooling or bias-free convolutions do not). Neuron constants as for the spiking
+ResNet. `blocks` are the five groups up to their pooling, the first one without its first convolution.
 """
 
 from torch import nn

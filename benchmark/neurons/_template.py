@@ -1,7 +1,12 @@
 """A ternary neuron (an example, of no paper). Copy this file to benchmark/neurons/<name>.py; the tests find it by being there.
 
-Source: <paper, section, or public code>. Write the neuron's equations here as the paper has them, and what it leaves open:
+Write the neuron's equations here as the paper has them, and what it leaves open:
 v <- v / tau + x; sends +1 where v >= threshold, -1 where v <= -threshold; v <- v - threshold * what was sent.
+
+Source: <owner/repo>@<short commit>, <files read>, or: no public code found (searched: <words>), <paper, section>.
+Parity: what was compared with the source, and how equal it was, measured; without a comparison no such line.
+Deviations: what differs from the source, and why; or: none known.
+Guessed: what no source says; only where there is such a thing. docs/systems.md is made of these lines.
 
 A backbone names it in its NEURON table, {"name": "<name>", "tau": 2.0, ...}, or a method brings it; nothing else has to change. The literals
 and functions that a file has are in `_base.py`, which also says what a layer promises. A file with a leading underscore is not offered.

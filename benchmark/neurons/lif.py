@@ -2,6 +2,11 @@
 
 h = v + (x - (v - rest)) / tau, or v - (v - rest) / tau + x; a spike where h >= threshold; then v = rest, or h - threshold.
 A tau of 1e9 makes it integrate without a leak in single precision.
+
+Source: spikingjelly 2.0.0, activation_based/neuron (LIFNode).
+Parity: spikes equal to that node's, gradients and membranes within 2e-6, for every kind of reset, leak and surrogate
+(tests/test_neurons.py).
+Deviations: none known.
 """
 
 import torch

@@ -6,8 +6,11 @@
 
 Every border is shifted by half of the base, so a membrane is rounded down to a power of two rather than to the nearest one. In closed
 form, with y = |m| / theta + 1/2 and the theta of m's sign: nothing for y < 1, else +-theta 2^min(floor(log2 y), n - 1).
-Equation 19 prints theta_n where lambda_n is meant; a negative border itself is silent (the printed strict inequality).
+Equation 19 prints theta_n where lambda_n is meant.
 A gradient passes each step's sum straight through, as through a quantiser, and so none from step to step.
+
+Source: the paper's equations; h-z-h-cell/Transformer-to-SNN-ECMT@e449e91, trans_utils.py.
+Deviations: a negative border itself is silent (the printed strict inequality), and fires in that code.
 """
 
 import numba

