@@ -5,8 +5,8 @@ ResNet-20 is two networks: `20`, He's with 0.27 M parameters (its shortcuts conv
 Calibration's public code calls so: a stem of three convolutions, the last of stride 2, before ResNet-18's blocks.
 
 Source: torchvision (ImageNet); fei015/IDSNN@10a103e, models/ResNet.py (CIFAR); yhhhli/SNN_Calibration, CIFAR/models/resnet.py (`20-wide`).
-Parity: logits and gradients of `34` for CIFAR equal to the bit to IDSNN's teacher with the same weights, in training mode and double
-precision; parameters as torchvision's (34, 50) and as SNN Calibration's (20-wide).
+Parity: `34` for CIFAR with IDSNN's teacher, `34` and `50` for ImageNet with torchvision's, the same weights, in training mode and double
+precision: logits and gradients equal to the bit. Parameters of `20-wide` as SNN Calibration's.
 """
 
 from torch import nn
