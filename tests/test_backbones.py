@@ -200,7 +200,7 @@ def neuron_files():
 @each_spiking_case
 def test_every_neuron_is_the_one_it_is_given_and_is_asked_once(name, kind):
     """Tried with every neuron file: layers made are layers of the network, each one runs, all learn."""
-    changed = set(catalogue.backbone(name).layout(kind).get("neuron", {}))  # constants that this kind of data changes, if it has them
+    changed = set(backbone(name).layout(kind).get("neuron", {}))  # constants that this kind of data changes, if it has them
     for make in (make for make in neuron_files() if changed <= make.constants.keys()):
         made, asked = [], []
 
