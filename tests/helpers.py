@@ -41,7 +41,7 @@ def network(name: str, **size) -> dict:
         "size": {**chosen, **size},
         "layout": module.LAYOUTS[layout],
         "neuron": {"name": "lif", **module.NEURON} if module.NEURON else {},
-        "twin": True,
+        "twin": "tiny",
     }
 
 

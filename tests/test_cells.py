@@ -241,7 +241,7 @@ def test_a_reading_changes_recipe_method_and_network_where_its_rules_say_so():
     assert "scale" not in literal(CELL)["network"]["size"]  # line 270 is of CIFAR100
     likely = cells.resolve(replace(CELL, dataset="CIFAR100"), settings({"scale": "paper"})).spec
     assert likely["method"]["params"]["lam"] == 0.7 and "scale" not in likely["network"]["size"]
-    assert literal(replace(CELL, dataset="CIFAR100"), twin=True)["network"]["size"]["scale"] == 1.0  # a twin's own, or nothing fires
+    assert literal(replace(CELL, dataset="CIFAR100"), twin="tiny")["network"]["size"]["scale"] == 1.0  # a twin's own, or nothing fires
 
 
 def test_a_value_that_the_network_does_not_have_is_one_line(monkeypatch):
@@ -312,7 +312,7 @@ def test_what_does_not_fit_above_is_said_of_the_row():
 def test_nothing_differs_at_the_paper_scale_and_a_name_makes_nothing_comparable():
     cell = cells.cell_of(number())
     assert cells.resolve(cell, settings({"scale": "paper"})).differences == []
-    planted = settings({"scale": "paper", "twin": True, "data": {"CIFAR10": "digits"}, "recipe": {"epochs": 1, "warmup_epochs": 0}})
+    planted = settings({"scale": "paper", "twin": "tiny", "data": {"CIFAR10": "digits"}, "recipe": {"epochs": 1, "warmup_epochs": 0}})
     found = cells.resolve(cell, planted).differences
     assert found[:2] == ["twin", "digits for CIFAR10"] and any(
         phrase.startswith("1 of ") and phrase.endswith(" epochs") for phrase in found
@@ -322,7 +322,7 @@ def test_nothing_differs_at_the_paper_scale_and_a_name_makes_nothing_comparable(
 @pytest.mark.parametrize(
     ("changed", "phrase"),
     [
-        ({"twin": True}, "twin"),
+        ({"twin": "tiny"}, "twin"),
         ({"recipe": {"lr": 0.5}}, "lr 0.5 for "),
         ({"recipe": {"mixup": 0.0}}, "mixup 0.0 for "),
         ({"recipe": {"micro_batch": 32}}, "batches of 256 in parts of 32"),

@@ -240,6 +240,13 @@ def test_cifar_is_read_as_it_lies_in_the_files(small_cifar):
     assert data.checksum == datasets.checksum(data.train, data.test)
 
 
+def test_what_is_held_out_is_the_end_of_the_training_set(small_cifar, monkeypatch):
+    monkeypatch.setitem(cifar.DATASETS["CIFAR10-held-out"], "train", 90)
+    whole, data = cifar.load("CIFAR10", small_cifar), cifar.load("CIFAR10-held-out", small_cifar)
+    assert torch.equal(torch.cat([data.train.images, data.test.images]), whole.train.images) and len(data.test) == 10
+    assert torch.equal(torch.cat([data.train.labels, data.test.labels]), whole.train.labels) and data.checksum != whole.checksum
+
+
 def test_statistics_are_the_official_configurations():
     """Typed from them, not read: a changed digit here or there has to be meant."""
     assert cifar.STATISTICS["CIFAR10"] == ((0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616))

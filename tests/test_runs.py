@@ -98,7 +98,7 @@ def test_one_changed_word_of_the_specification(key, tmp_path):
 
 
 def test_a_twin_does_not_pass_for_the_paper_size(tmp_path):
-    network = {**RUN.resolved.spec["network"], "twin": not RUN.resolved.spec["network"]["twin"]}
+    network = {**RUN.resolved.spec["network"], "twin": "mini"}
     assert "network of its specification" in damage(tmp_path, spec={**RUN.resolved.spec, "network": network})
 
 

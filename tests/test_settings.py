@@ -1,16 +1,19 @@
 """The configuration: every key checked, mistakes told in one line with the near names, scales kept apart."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from snakemake.cli import parse_config
 
 from benchmark.pins.kinds import ROOT
 from benchmark.pins.settings import CONFIG, check_directory, scales, settings
+from benchmark.reports.measured import Measured
 from benchmark.runs.lines import of_table
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
 
-SCALES = ["paper", "reduced", "smoke"]
+SCALES = ["mini", "paper", "reduced", "smoke"]
 
 
 def complaint(overrides) -> str:
@@ -29,7 +32,7 @@ def complaint(overrides) -> str:
         ({"seeds": "three"}, ["'seeds'", "integer", "'three'"]),
         ({"seeds": True}, ["'seeds'", "integer"]),
         ({"seeds": 0}, ["'seeds'", "at least 1"]),
-        ({"twin": "maybe"}, ["'twin'", "boolean"]),
+        ({"twin": "maybe"}, ["'twin'", "maybe"]),
         ({"data_root": 5}, ["'data_root'", "string"]),
         ({"data": "digits"}, ["'data'", "mapping"]),
         ({"data": {"CIFAR-10": "digits"}}, ["'CIFAR-10'", "CIFAR10"]),
@@ -73,7 +76,7 @@ def test_scales_have_their_files_and_are_whole():
 
 
 def test_an_override_adds_to_the_scale():
-    plain, changed = settings(), settings({"data": {"CIFAR10": "CIFAR10"}, "recipe": {"epochs": 1}, "seeds": 3, "twin": False})
+    plain, changed = settings(), settings({"data": {"CIFAR10": "CIFAR10"}, "recipe": {"epochs": 1}, "seeds": 3, "twin": "none"})
     assert changed.data == {**plain.data, "CIFAR10": "CIFAR10"} and changed.seeds == 3 and not changed.twin
     assert changed.recipe == [*plain.recipe, {"for": {}, "set": {"epochs": 1}}]
     assert settings() == plain
@@ -81,12 +84,12 @@ def test_an_override_adds_to_the_scale():
 
 def test_what_snakemake_hands_on_as_text_is_read_as_values():
     words = ["recipe={epochs: 1, lr: 1e-3, pretrained: false, clip_grad: null, milestones: [1, 2], randaugment: rand-m9-mstd0.5-inc1}"]
-    words += ["twin=false", "seeds=2", "device=cuda:1", "params={ldd: {lam: 0.5}}"]
+    words += ["twin=none", "seeds=2", "device=cuda:1", "params={ldd: {lam: 0.5}}"]
     found = settings(parse_config(words))
     assert found.recipe[-1]["set"] == {
         "epochs": 1, "lr": 0.001, "pretrained": False, "clip_grad": None, "milestones": [1, 2], "randaugment": "rand-m9-mstd0.5-inc1"
     }  # fmt: skip
-    assert (found.twin, found.seeds, found.device, found.params["ldd"]) == (False, 2, "cuda:1", {"lam": 0.5})
+    assert (found.twin, found.seeds, found.device, found.params["ldd"]) == ("", 2, "cuda:1", {"lam": 0.5})
 
 
 def test_batches_in_parts_and_blocks_computed_again_can_be_asked_for():
@@ -148,3 +151,23 @@ def test_equal_settings_give_equal_cells_whatever_their_source():
     by_text, by_value = settings({"recipe": {"epochs": "2"}}), settings({"recipe": {"epochs": 2}})
     ids = [[line.resolved.id for line in of_table("table1_ldd", chosen)] for chosen in (by_text, by_value)]
     assert ids[0] == ids[1]
+
+
+def test_a_scale_may_run_some_lines_alone_and_the_others_are_not_run():
+    """`only`: each condition names a part of a line; a line that meets none has no run, and is neither failed nor unbuilt."""
+    some = settings({"only": [{"table": "table3_tser", "row": 2}, {"table": "table3_tser", "row": 3, "method": "tser"}]})
+    found = of_table("table3_tser", some)
+    assert [bool(line.runs) for line in found] == [False, True, True, False, False]
+    assert [line.left_out for line in found] == [True, False, False, True, True] and not any(line.lacking for line in found)
+    assert Measured.of(found[0], Path("nowhere")).unfinished == "not run"
+    assert "unknown condition 'rows'" in complaint({"only": [{"rows": 2}]})
+
+
+def test_the_mini_scale_is_small_networks_of_their_own_on_the_printed_data():
+    found = [
+        line.resolved for table in ("table3_tser", "table3_idsnn", "table1_ldd") for line in of_table(table, settings({"scale": "mini"}))
+    ]
+    ran = [cell for cell in found if cell]
+    assert len(ran) > 10 and not any(cell.spec["data"]["stand_in"] for cell in ran)
+    assert {cell.spec["network"]["twin"] for cell in ran} == {"mini"}
+    assert all({"mini twin", "10000 of 50000 training images"} <= set(cell.differences) for cell in ran)

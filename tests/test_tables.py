@@ -169,7 +169,7 @@ def test_a_table_of_a_twin_says_so_in_every_line(tmp_path):
         ({}, ""),
         ({"recipe": {"epochs": 1, "warmup_epochs": 0}}, r"1 of \d+ epochs; warmup_epochs 0 for \d+"),
         ({"data": {"CIFAR10": "digits"}}, "digits for CIFAR10"),
-        ({"twin": True}, "twin"),
+        ({"twin": "tiny"}, "twin"),
         ({"recipe": {"lr": 0.5}}, r"lr 0\.5 for [\d.e-]+"),
     ],
 )
@@ -520,7 +520,7 @@ def test_differences_are_cut_short():
 
 def test_one_stand_in_is_enough_to_say_so():
     def measured(stand_in):
-        spec = {"network": {"twin": True}, "data": {"stand_in": stand_in}}
+        spec = {"network": {"twin": "tiny"}, "data": {"stand_in": stand_in}}
         return SimpleNamespace(line=SimpleNamespace(resolved=SimpleNamespace(spec=spec), lacking=""))
 
     line = {"row": 1, "checks": "passed", "why": ""}

@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from helpers import RECIPE, ROOT, data, enliven, made_up, method, network, recipe, run, same_weights, specification
@@ -253,6 +254,24 @@ def test_accuracies_over_time_by_hand():
     assert found.by_step == [50.0, 25.0, 75.0]
     assert found.up_to == [50.0, 50.0, 50.0] and found.mean == 50.0
     assert module.modes == [(False, False)] * 2 and seen == [3, 1]
+    assert found.logits.shape == (4, 2) and torch.equal(found.logits[1], torch.tensor([1.0, 5 / 3]))
+
+
+def test_what_a_run_answers_to_each_image_is_kept_and_is_its_accuracy(whole):
+    spec, folder, metrics = whole
+    logits = np.load(folder / "predictions.npz")["logits"]
+    labels = load(spec["data"], ROOT / "data").test.labels.numpy()
+    assert (
+        logits.shape == (len(labels), spec["data"]["classes"]) and 100 * (logits.argmax(1) == labels).mean() == metrics["accuracy_counted"]
+    )
+
+
+def test_a_part_of_the_training_images_is_the_first_ones_and_every_epoch_draws_all_of_them():
+    entry = data()
+    batches = Batches(load(entry, ROOT / "data"), {**RECIPE, "batch_size": 8, "train_images": 40}, entry, 1, torch.device("cpu"), 0)
+    for epoch in (0, 1):
+        assert sorted(batches.order(epoch).flatten().tolist()) == list(range(40)) and batches.steps == 5
+    assert batches.trained == 40 and not torch.equal(batches.order(0), batches.order(1))
 
 
 def test_another_seed_is_another_run_and_the_same_seed_the_same(whole, tmp_path):

@@ -18,6 +18,7 @@ from torch import nn
 # Literals, since they are read without running the file.
 SIZES = {"2-256": {"hidden": [256, 256]}}
 TWIN = {"divide": {"hidden": 8}}  # what the smoke scale runs: numbers of a size divided, or replaced ("set"); at most 1.5 M parameters
+MINI = {"divide": {"hidden": 4}}  # what the mini scale runs, the same way; without it, the scale has no such network
 NEURON = {  # every constant of a file in benchmark/neurons; {} for an artificial network, whose `fire` is then None
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,

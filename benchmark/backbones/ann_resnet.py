@@ -24,6 +24,7 @@ SIZES = {  # as the spiking ones: ResNet-19 of tdBN with 256 hidden units, and T
     "50": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [3, 4, 6, 3], "hidden": 0, "bottleneck": True},
 }
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}}
+MINI = {"divide": {"stem": 4, "widths": 4, "hidden": 4}}
 NEURON = {}
 LAYOUTS = {
     "cifar": {"kernel": 3, "stride": 1, "pool": False},

@@ -22,6 +22,7 @@ from benchmark.networks.layers import (
 
 SIZES = {"4-384": {"depth": 4, "dim": 384, "heads": 12}}
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
+MINI = {"divide": {"depth": 2, "dim": 4, "heads": 4}}
 NEURON = {}
 LAYOUTS = {"cifar": {"pools": [0, 0, 1, 1]}}
 

@@ -17,6 +17,7 @@ SIZES = {
     "16": {"widths": [64, 128, 256, 512, 512], "convolutions": [2, 2, 3, 3, 3], "pools": [1, 1, 1, 1, 1]},
 }
 TWIN = {"divide": {"widths": 8, "convolutions": 2}, "set": {"pools": [1, 1, 1, 1, 0]}}
+MINI = {"divide": {"widths": 4}}
 NEURON = {}
 LAYOUTS = {"cifar": {}, "imagenet": {"hidden": 8}}  # neurons of a hidden linear layer, in widths of the last group: 4096
 

@@ -21,6 +21,7 @@ from benchmark.networks.layers import First, Head, SpikingBackbone, conv_bn, res
 
 SIZES = {"18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}}
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}}
+MINI = {"divide": {"stem": 4, "widths": 4}}
 NEURON = {  # tau 4 / 3 leaves a quarter of the membrane
     "name": "lif", "tau": 1.3333333333333333, "v_threshold": 0.5, "v_reset": 0.0, "detach_reset": True, "decay_input": False,
     "surrogate": "rect", "alpha": 1.0,

@@ -40,6 +40,7 @@ SIZES = {  # hidden: neurons between the last block and the classifier, 0 for no
     "20": {"stem": 16, "widths": [16, 32, 64], "depths": [3, 3, 3], "hidden": 0},
 }
 TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}, "set": {"gain": 4}}  # of the hidden layer's first weights: so that it fires
+MINI = {"divide": {"stem": 4, "widths": 4, "hidden": 4}}
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
     "surrogate": "sigmoid", "alpha": 4.0,

@@ -42,6 +42,7 @@ SIZES = {
     "8-768": {"depth": 8, "dim": 768, "heads": 8},
 }
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}}
+MINI = {"divide": {"depth": 2, "dim": 4, "heads": 4}}
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,

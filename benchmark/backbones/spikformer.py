@@ -37,6 +37,7 @@ SIZES = {
     "2-64": {"depth": 2, "dim": 64, "heads": 4},  # ours, for N-MNIST's reference table
 }
 TWIN = {"divide": {"depth": 2, "dim": 8, "heads": 4}, "set": {"scale": 1.0}}  # of attention: so few spikes meet that one has to be enough
+MINI = {"divide": {"depth": 2, "dim": 4, "heads": 4}}  # as many channels to a head as printed, and so its scale
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "sigmoid", "alpha": 4.0,

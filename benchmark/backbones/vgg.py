@@ -15,6 +15,7 @@ SIZES = {
     "16": {"widths": [64, 128, 256, 512, 512], "convolutions": [2, 2, 3, 3, 3], "pools": [1, 1, 1, 1, 1]},
 }
 TWIN = {"divide": {"widths": 8, "convolutions": 2}, "set": {"pools": [1, 1, 1, 1, 0]}}  # a 16x16 image can be halved four times
+MINI = {"divide": {"widths": 4}}
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,
     "surrogate": "sigmoid", "alpha": 4.0,

@@ -1,4 +1,7 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) in torchvision's layout; every file's MD5 is checked against the official one."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) in torchvision's layout; every file's MD5 is checked against the official one.
+
+`-held-out` is the training set alone, its last 5,000 images as test set: what recipes of ours are chosen on.
+"""
 
 import hashlib
 from pathlib import Path
@@ -16,7 +19,14 @@ DATASETS = {
     "CIFAR100": {
         "classes": 100, "shape": [3, 32, 32], "form": "images", "layout": "cifar", "stand_in": False, "train": 50000, "test": 10000
     },
+    "CIFAR10-held-out": {
+        "classes": 10, "shape": [3, 32, 32], "form": "images", "layout": "cifar", "stand_in": False, "train": 45000, "test": 5000
+    },
+    "CIFAR100-held-out": {
+        "classes": 100, "shape": [3, 32, 32], "form": "images", "layout": "cifar", "stand_in": False, "train": 45000, "test": 5000
+    },
 }
+HELD_OUT = "-held-out"
 # fmt: on
 STATISTICS = {  # of the training set, as the official configurations round them
     "CIFAR10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -28,10 +38,18 @@ def load(name: str, root: Path) -> Data:
     """Both splits in memory. UserError: files missing, or one whose MD5 is not the official one."""
     import torchvision.datasets
 
-    kind = getattr(torchvision.datasets, name)
-    folder = find(kind, name, root)
+    official = name.removesuffix(HELD_OUT)
+    kind = getattr(torchvision.datasets, official)
+    folder = find(kind, official, root)
     train, test = (Images(torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(s.targets)) for s in splits(kind, folder))
-    return Data(train, test, *STATISTICS[name], checksum(train, test))
+    if name != official:
+        train, test = held_out(train, DATASETS[name]["train"])
+    return Data(train, test, *STATISTICS[official], checksum(train, test))
+
+
+def held_out(train: Images, kept: int) -> tuple[Images, Images]:
+    """The first `kept` training images, and those behind them."""
+    return Images(train.images[:kept], train.labels[:kept]), Images(train.images[kept:], train.labels[kept:])
 
 
 def splits(kind, folder: Path):
@@ -61,5 +79,6 @@ def download(name: str, root: Path) -> Path:
     """Fetch through torchvision, which checks the archive's MD5; returns the folder."""
     import torchvision.datasets
 
-    getattr(torchvision.datasets, name)(root / name.lower(), download=True)
-    return root / name.lower()
+    official = name.removesuffix(HELD_OUT)
+    getattr(torchvision.datasets, official)(root / official.lower(), download=True)
+    return root / official.lower()

@@ -14,7 +14,7 @@ from benchmark.networks.build import module_of
 from benchmark.networks.layers import count_parameters
 from benchmark.neurons._base import Neuron
 from benchmark.shared.errors import UserError
-from benchmark.shared.sizes import twin
+from benchmark.shared.sizes import smaller
 
 DEPTHS = ("depth", "depths", "convolutions", "pools")  # what a narrow copy keeps of the network's size
 STEPS, IMAGES = 4, 2  # of what the narrow copy sees
@@ -60,7 +60,7 @@ def input_kinds(network: dict, classes: int, shape, form: str, layers: set[str])
     UserError: neither has these layers.
     """
     size, shape = network["size"], (shape[0], *(min(side, SIDE[form]) for side in shape[1:]))
-    narrow = {**twin(size, module_of(network["file"]).TWIN), **{key: size[key] for key in DEPTHS if key in size}}
+    narrow = {**smaller(size, module_of(network["file"]).TWIN), **{key: size[key] for key in DEPTHS if key in size}}
     for candidate in (narrow, size):
         records = live(network, candidate, classes, shape, form)
         if {record.name for record in records} == layers:

@@ -254,7 +254,7 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
         "network": {
             "name": cell.backbone,
             "file": backbone.family.file,
-            "size": size_of(cell, backbone, entry["layout"], settings.twin),
+            "size": size_of(cell, backbone, settings.twin, entry["layout"]),
             "layout": backbone.layout(entry["layout"]),
             "neuron": neuron,
             "twin": settings.twin,
@@ -274,12 +274,12 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
     return Resolved(cell, spec, sources, upstream)
 
 
-def size_of(cell: Cell, backbone: kinds.Backbone, layout: str, twin: bool) -> dict:
+def size_of(cell: Cell, backbone: kinds.Backbone, twin: str, layout: str) -> dict:
     """A network's size with what the work's recipe and the row change of it; a twin keeps what is its own.
 
     UserError for a value of the recipe's that neither the network's size nor its layout has.
     """
-    changed, own = recipes.parameters(cell.work, cell.about, "network"), backbone.twin if twin else backbone.size
+    changed, own = recipes.parameters(cell.work, cell.about, "network"), backbone.sized(twin)
     known = {**backbone.size, **backbone.layout(layout)}
     for key in changed:
         if key not in known:

@@ -3,6 +3,8 @@
 from benchmark.pins import recipes
 
 SHARES = ("epochs", "pretrain_epochs")  # values that read best as "30 of 300"
+SPLITS = {"train_images": ("train", "training images"), "test_images": ("test", "test images")}
+MODELS = {"": "paper size", "tiny": "twin", "mini": "mini twin"}  # what of a network's file ran, by `twin` of a specification
 ALIKE = ("recompute",)  # keys that change no bit of a result
 
 
@@ -17,7 +19,7 @@ def differences(run, as_printed) -> list[str]:
 
 def of_network(ours: dict, theirs: dict) -> list[str]:
     """A twin, or another size, form, neuron or number of steps."""
-    found = ["twin"] if ours["network"]["twin"] else []
+    found = [MODELS[ours["network"]["twin"]]] if ours["network"]["twin"] else []
     if not found:
         found += [f"another {key} of the network" for key in ("size", "neuron") if ours["network"][key] != theirs["network"][key]]
     if ours["time_steps"] != theirs["time_steps"]:
@@ -33,9 +35,16 @@ def of_data(run, as_printed) -> list[str]:
 def of_recipe(ours: dict, theirs: dict) -> list[str]:
     """Every recipe value that differs, the number of epochs first."""
     a, b = recipes.whole(ours["recipe"]), recipes.whole(theirs["recipe"])
-    keys = sorted((a.keys() | b.keys()) - {*ALIKE, "micro_batch"}, key=lambda key: (key not in SHARES, key))
-    found = [phrase(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
+    keys = sorted((a.keys() | b.keys()) - {*ALIKE, *SPLITS, "micro_batch"}, key=lambda key: (key not in SHARES, key))
+    found = [fewer(ours, split, what) for key, (split, what) in SPLITS.items() if a[key] != b[key]]
+    found += [phrase(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
     return found + ([f"batches of {a['batch_size']} in {parts(a)}"] if parts(a) != parts(b) else [])
+
+
+def fewer(ours: dict, split: str, what: str) -> str:
+    """How many images of a split are used, in the words that are used of a run."""
+    whole = ours["data"][split]
+    return f"{min(ours['recipe'].get(f'{split}_images') or whole, whole)} of {whole} {what}"
 
 
 def parts(recipe: dict) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmark.pins import code
 from benchmark.pins.code import ROOT, shown
 from benchmark.shared.errors import UserError, unknown
-from benchmark.shared.sizes import twin
+from benchmark.shared.sizes import smaller
 
 FOLDERS = {
     "method": ROOT / "methods",
@@ -25,6 +25,7 @@ FOLDERS = {
     "metric": ROOT / "benchmark" / "metrics",
 }
 PAPERS = ROOT / "benchmark" / "papers"
+TWINS = {"tiny": "TWIN", "mini": "MINI"}  # smaller networks by the table of their file that says what is smaller
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ class Backbone:
     @property
     def twin(self) -> dict:
         """The size that the smoke scale runs: the same code, other widths."""
-        return twin(self.size, self.family.table("TWIN"))
+        return self.sized("tiny")
+
+    def sized(self, twin: str) -> dict:
+        """The size of a twin, of TWINS; the printed one for "". UserError if the family has none of this kind."""
+        return smaller(self.size, self.family.table(TWINS[twin])) if twin else self.size
 
     def layout(self, kind: str) -> dict:
         """What this kind of data (cifar, imagenet, dvs) changes. UserError if the family has no form for it."""

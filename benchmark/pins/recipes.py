@@ -67,6 +67,13 @@ GROUPS: dict[str, dict[str, Key]] = {
         "label_smoothing": Key("mass spread over all classes", NUMBER, 0.0, low=0, high=0.999),
         "precision": Key("fp32, bf16 or fp16 (automatic mixed precision)", TEXT, "fp32", choices=PRECISIONS),
         "pretrained": Key("start from timm's published weights", YES_OR_NO, False),
+        "train_images": Key(
+            "images of the training set that are trained on, from the first on; null for all of them",
+            WHOLE + NOTHING,
+            None,
+            low=1,
+            optional=True,
+        ),
         "decay": Key(
             "what weight_decay decays: weights, or all, biases and normalisation too",
             TEXT,

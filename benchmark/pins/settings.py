@@ -11,8 +11,9 @@ from benchmark.pins import kinds, published, recipes
 from benchmark.pins.code import ROOT
 from benchmark.shared.errors import UserError, unknown
 
-TYPES = {"string": str, "integer": int, "boolean": bool, "mapping": dict, "rules": (list, dict)}
+TYPES = {"string": str, "integer": int, "boolean": bool, "mapping": dict, "rules": (list, dict), "conditions": list}
 CONFIG = ROOT / "config"
+LINES = ("table", "row", "dataset", "method", "backbone", "time_steps", "options")  # what a condition of `only` may name
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class Settings:
     seeds: int
     data_root: str
     device: str
-    twin: bool
+    twin: str  # empty: the printed networks
     data: dict = field(hash=False)
     recipe: list = field(hash=False)  # rules {for, set}, later ones override
     params: dict = field(hash=False)
     readings: dict = field(hash=False)
+    only: list = field(default_factory=list, hash=False)  # conditions; a line has to meet one of them
     compare: str = ""
 
 
@@ -51,7 +53,15 @@ def settings(overrides: dict | None = None, here: Path | None = None) -> Setting
     for key in ("data", "params", "readings"):  # an override adds to the scale's mapping
         merged[key] = {**scale.get(key, {}), **chosen.get(key, {})}
     merged["recipe"] = [*_rules(scale.get("recipe", [])), *_rules(chosen.get("recipe", []))]
+    merged["twin"] = twin_of(merged["twin"])
     return Settings(**merged)
+
+
+def twin_of(chosen: str) -> str:
+    """The setting, empty for none. UserError for another word."""
+    if chosen not in ("none", *kinds.TWINS):
+        raise UserError(f"config key 'twin': {unknown('kind of network', chosen, ('none', *kinds.TWINS))}")
+    return "" if chosen == "none" else chosen
 
 
 def _rules(recipe) -> list:
@@ -84,6 +94,10 @@ def check(values: dict, where: str) -> None:
         recipes.check(rule, f"{where}: key 'recipe'")
         if wrong := [part for part in ("params", "network") if part in rule] + ["time_steps"] * ("time_steps" in rule["set"]):
             raise UserError(f"{where}: key 'recipe' replaces recipe values alone, not {wrong[0]}: a method's are under key 'params'")
+    for condition in values.get("only", []):
+        for what in condition if isinstance(condition, dict) else [condition]:
+            if what not in LINES:
+                raise UserError(f"{where}: key 'only': {unknown('condition', str(what), LINES)}")
     if values.get("compare") and values["compare"] not in kinds.files("method"):
         raise UserError(f"{where}: key 'compare': {unknown('method', values['compare'], kinds.files('method'))}")
     for printed, used in values.get("data", {}).items():
@@ -137,4 +151,4 @@ def _read(path: Path) -> dict:
 
 def printed() -> Settings:
     """What was printed, nothing replaced, whatever a scale's file says: what a run must have been for its numbers to be compared."""
-    return Settings(scale="printed", seeds=1, data_root="", device="", twin=False, data={}, recipe=[], params={}, readings={})
+    return Settings(scale="printed", seeds=1, data_root="", device="", twin="", data={}, recipe=[], params={}, readings={})

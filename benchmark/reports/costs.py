@@ -62,7 +62,12 @@ def cost(run: Run, metrics: dict | None, known: list[tuple[Resolved, float]], ro
 
 def trained(spec: dict) -> int:
     """Images that go through training steps."""
-    return spec["data"]["train"] * planned(spec["recipe"])
+    return images(spec, "train") * planned(spec["recipe"])
+
+
+def images(spec: dict, split: str) -> int:
+    """Images of a split that a run uses."""
+    return min(spec["recipe"].get(f"{split}_images") or math.inf, spec["data"][split])
 
 
 def operations(resolved: Resolved, macs: Callable) -> float | None:
@@ -72,7 +77,7 @@ def operations(resolved: Resolved, macs: Callable) -> float | None:
     teachers = [forward(above.spec, macs) for role, above in resolved.upstream if role == "teacher"]
     if step is None or None in teachers:
         return None
-    tests = min(spec["recipe"].get("test_images") or math.inf, spec["data"]["test"]) * (planned(spec["recipe"]) + 1)
+    tests = images(spec, "test") * (planned(spec["recipe"]) + 1)
     return trained(spec) * (PASSES * step + sum(teachers)) + tests * step
 
 

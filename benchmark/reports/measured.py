@@ -74,6 +74,8 @@ class Measured:
         """Why there is no value to compare, as a verdict; empty if there may be one."""
         if self.line.lacking:
             return "not implemented"
+        if self.line.left_out:
+            return "not run"
         if not self.states:
             return "missing"
         if "damaged" in self.states:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmark import metrics
+from benchmark.pins import comparable
 from benchmark.pins.settings import Settings
 from benchmark.reports import comparison, provenance
 from benchmark.reports.markdown import aligned, shown
@@ -73,7 +74,7 @@ def described(each: Measured, scale: str) -> dict:
         "reading": each.line.resolved.cell.reading if each.line.resolved else "",
         "scale": scale,
         "data": spec["data"]["name"] if spec else "",
-        "model": ("twin" if spec["network"]["twin"] else "paper size") if spec else "",
+        "model": comparable.MODELS[spec["network"]["twin"]] if spec else "",
         "n_seeds": len(each.runs),
     }
 
@@ -224,7 +225,7 @@ def said(line: dict) -> str:
 def notes(found: list[dict], measured: list[Measured], settings: Settings) -> str:
     """What the columns are of, and what is wrong with lines."""
     specs = [each.line.resolved.spec for each in measured if each.line.resolved]
-    tiny = any(spec["network"]["twin"] for spec in specs) and any(spec["data"]["stand_in"] for spec in specs)
+    tiny = any(spec["network"]["twin"] == "tiny" for spec in specs) and any(spec["data"]["stand_in"] for spec in specs)
     text = f"Scale {settings.scale}. params: the paper-size model. rate, energy: the network that ran"
     text += ", a tiny twin on stand-in data: its accuracy says that the code works, nothing about the paper." if tiny else "."
     failed = [f"row {line['row']}: {line['checks']}" for line in found if line["checks"] not in ("", "passed")]

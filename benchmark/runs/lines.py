@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.pins import cells, kinds, published
+from benchmark.pins import cells, kinds, published, recipes
 from benchmark.pins.cells import Resolved
 from benchmark.pins.published import Number
 from benchmark.pins.readings import Reading
@@ -21,6 +21,7 @@ class Line:
     resolved: Resolved | None
     runs: tuple[Run, ...]
     lacking: str = ""  # why it cannot run; empty if it can, or if nothing has to run
+    left_out: bool = False  # the settings run others only
 
     @property
     def first(self) -> Number:
@@ -45,11 +46,19 @@ def line(numbers: tuple[Number, ...], settings: Settings) -> Line:
     """One line; `lacking` says why it cannot run."""
     try:
         cell = cells.cell_of(numbers[0], settings.readings)
+        if cell and not wanted(cell, numbers[0].row, settings):
+            return Line(numbers, None, (), left_out=True)
         resolved = cell and cells.resolve(cell, settings)
     except cells.Lacking as lacking:
         return Line(numbers, None, (), str(lacking))
     runs = tuple(Run(resolved, seed) for seed in range(settings.seeds)) if resolved else ()
     return Line(numbers, resolved, runs)
+
+
+def wanted(cell: cells.Cell, row: int, settings: Settings) -> bool:
+    """Whether these settings run a row's cell."""
+    about = {**cell.about, "row": row, "time_steps": cell.time_steps}
+    return not settings.only or any(all(recipes.fits(pattern, about[what]) for what, pattern in one.items()) for one in settings.only)
 
 
 def runs_of(tables: list[str], settings: Settings) -> dict[Path, Run]:

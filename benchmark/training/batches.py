@@ -35,8 +35,9 @@ class Batches:
     def __init__(self, data: Data, recipe: dict, entry: dict, steps: int, device: torch.device, seed: int, threads=1, published=None):
         self.recipe, self.classes, self.device, self.seed = recipe, entry["classes"], device, seed
         self.form: Form = FORMS[entry["form"]](data, recipe, entry, steps, device, seed, threads, published or {})
-        self.size = min(recipe.get("batch_size", AT_ONCE), self.form.count)
-        self.steps = self.form.count // self.size
+        self.trained = min(recipe.get("train_images") or self.form.count, self.form.count)
+        self.size = min(recipe.get("batch_size", AT_ONCE), self.trained)
+        self.steps = self.trained // self.size
         self.tested = min(recipe.get("test_images") or self.form.test_count, self.form.test_count)
         self._load_mixing()
 
@@ -62,7 +63,7 @@ class Batches:
 
     def order(self, epoch: int, start: int = 0) -> torch.Tensor:
         """Which training images the batches start.. of an epoch hold, [batches, B]; the incomplete last one is dropped."""
-        order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.form.count))
+        order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.trained))
         return order[start * self.size : self.steps * self.size].view(-1, self.size)  # none left: split() would give an empty batch
 
     def train(self, epoch: int, start: int = 0):

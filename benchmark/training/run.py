@@ -23,6 +23,7 @@ from benchmark.networks.layers import count_parameters
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed
 from benchmark.training import device as devices
+from benchmark.training import predictions
 from benchmark.training.batches import Batches, load
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.forms._base import seed_everything
@@ -72,7 +73,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "spec": spec,
         "seed": seed,
         **measured,
-        "images": {"train": batches.form.count, "test": batches.tested},
+        "images": {"train": batches.trained, "test": batches.tested},
         "normalisation": batches.form.normalisation,
         "data_checksum": data.checksum,
         "seconds": training.seconds,
@@ -182,6 +183,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     axis = batches.form.axis
     images = images.narrow(axis, 0, min(checked(training.student, steps), images.shape[axis]))
     counted = evaluated(training.student, batches, images, steps, counter)
+    predictions.write(training.folder, counted.logits)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
     curve = training.curve or [{"epoch": 0, "accuracy": counted.mean}]

@@ -17,7 +17,7 @@ rule train:
         "../../../envs/environment.yaml"
     threads: 1
     resources:
-        gpu=0 if SETTINGS.scale == "smoke" else 1,
+        gpu=0 if SETTINGS.twin else 1,
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
     shell:
@@ -62,7 +62,7 @@ rule surface:
         "../../../envs/environment.yaml"
     threads: 1
     resources:
-        gpu=0 if SETTINGS.scale == "smoke" else 1,
+        gpu=0 if SETTINGS.twin else 1,
     params:
         points=11 if SETTINGS.scale == "smoke" else 41,
         images=256 if SETTINGS.scale == "smoke" else 4096,
@@ -88,6 +88,6 @@ rule pictures:
         "../../../envs/environment.yaml"
     threads: 1
     resources:
-        gpu=0 if SETTINGS.scale == "smoke" else 1,
+        gpu=0 if SETTINGS.twin else 1,
     shell:
         "tell {log:q} python -m benchmark pictures $(dirname {input.metrics:q}) --threads {threads}"
