@@ -8,13 +8,16 @@ from pathlib import Path
 from benchmark import metrics
 from benchmark.pins import kinds
 from benchmark.pins.settings import Settings
+from benchmark.reports import significance
 from benchmark.reports.audit.interval import printed
 from benchmark.reports.claimed import Claim, accuracy_of, unique
 from benchmark.reports.claimed import claims as all_claimed
 from benchmark.reports.comparison import SLACK, interval
 from benchmark.reports.markdown import aligned, shown
 from benchmark.reports.measured import Measured, shortened
+from benchmark.runs import predictions
 from benchmark.runs.run import Run
+from benchmark.shared.errors import Damaged
 from benchmark.shared.files import replacing, write_csv
 
 VERDICTS = {
@@ -33,7 +36,8 @@ SIDE = ("row", "method", "backbone", "options")
 COLUMNS = (
     *("paper", "table", "dataset", "time_steps", *(f"a_{name}" for name in SIDE), *(f"b_{name}" for name in SIDE)),
     *("printed_a", "printed_b", "printed_difference", "said_difference", "scale", "data", "n_seeds", "a", "b"),
-    *("difference", "low", "high", "verdict", "amount", "differs", "why", "source"),
+    *("difference", "low", "high", "p", "q", "resolves", "images_low", "images_high", "images_p", "both_low", "both_high"),
+    *("verdict", "amount", "differs", "why", "source"),
 )
 
 
@@ -44,8 +48,13 @@ def runs(settings: Settings) -> dict[Path, Run]:
 
 
 def rows(settings: Settings, root: Path) -> list[dict]:
-    """One line per claim from whatever runs exist so far."""
-    return [row(claim, settings.scale, root) for claim in all_claimed(settings)]
+    """One line per claim from whatever runs exist so far; `q` is p with false discoveries controlled among the claims of a paper."""
+    found = [row(claim, settings.scale, root) for claim in all_claimed(settings)]
+    for paper in unique(line["paper"] for line in found):
+        own = [line for line in found if line["paper"] == paper]
+        for line, value in zip(own, significance.controlled([line["p"] for line in own]), strict=True):
+            line["q"] = value
+    return found
 
 
 def row(claim: Claim, scale: str, root: Path) -> dict:
@@ -55,6 +64,7 @@ def row(claim: Claim, scale: str, root: Path) -> dict:
     pairs = [(a[seed], b[seed]) for seed in sorted(a.keys() & b.keys())]
     differences = [one - other for one, other in pairs]
     low, high = interval(differences) if len(pairs) > 1 else (None, None)
+    images, damaged = answered(sides, sorted(a.keys() & b.keys()), root)
     means = [statistics.mean(values) for values in zip(*pairs, strict=True)] or [None, None]
     return {
         **described(claim),
@@ -66,11 +76,31 @@ def row(claim: Claim, scale: str, root: Path) -> dict:
         "difference": statistics.mean(differences) if pairs else None,
         "low": low,
         "high": high,
+        "p": significance.over_seeds(differences),
+        "resolves": None if low is None else (high - low) / 2,
+        **images,
         "verdict": lacking(sides) or (judged(low, high) if pairs else "not run"),
         "amount": amount(claim, low, high, sides),
         "differs": "; ".join(differing(*(side.differences for side in sides))),
-        "why": "; ".join(unique(filter(None, (side.why for side in sides)))),
+        "why": "; ".join(unique(filter(None, (*(side.why for side in sides), damaged)))),
     }
+
+
+def answered(sides: list[Measured], seeds: list[int], root: Path) -> tuple[dict, str]:
+    """What the answers to each test image say, of the seeds that both sides have, and what is wrong with them."""
+    import numpy as np
+
+    try:
+        kept = [[predictions.right(root / each.line.runs[seed].folder, each.runs[seed]) for seed in seeds] for each in sides]
+    except Damaged as error:
+        return {}, str(error)
+    if not seeds or any(found is None for side in kept for found in side):
+        return {}, ""
+    if any(not np.array_equal(labels, kept[0][0][1]) for side in kept for _, labels in side):
+        return {}, "the two sides answered other test images"
+    a, b = (np.stack([right for right, _ in side]) for side in kept)
+    values = significance.over_images(a, b) + (significance.over_both(a, b) if len(seeds) > 1 else (None, None))
+    return dict(zip(("images_low", "images_high", "images_p", "both_low", "both_high"), values, strict=True)), ""
 
 
 def described_all(settings: Settings) -> list[dict]:
@@ -122,14 +152,19 @@ def differing(a: list[str], b: list[str]) -> list[str]:
 def write(settings: Settings, root: Path, name: str = "claims") -> str:
     """results/<name>.csv and .md under `root`; returns the counts."""
     found = rows(settings, root)
-    write_csv(root / "results" / f"{name}.csv", [{key: rounded(value) for key, value in line.items()} for line in found], list(COLUMNS))
+    write_csv(
+        root / "results" / f"{name}.csv", [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS)
+    )
     with replacing(root / "results" / f"{name}.md") as file:
         file.write(readable(found, settings))
     return tally(found)
 
 
-def rounded(value):
-    return round(value, 3) if isinstance(value, float) else value
+def rounded(key: str, value):
+    """Points to three places, probabilities to three digits."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.3g}") if key in ("p", "q", "images_p") else round(value, 3)
 
 
 def tally(found: list[dict]) -> str:

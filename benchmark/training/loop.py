@@ -168,13 +168,14 @@ class Training:
 class Accuracy:
     """Top-1 in percent over the whole test set: by the mean of all steps' logits, by each step's alone, by the mean of the first 1..T.
 
-    logits: that mean of every image, [images, classes].
+    logits: that mean of every image, [images, classes]; labels: their classes.
     """
 
     mean: float
     by_step: list[float]
     up_to: list[float]
     logits: torch.Tensor
+    labels: torch.Tensor
 
 
 @torch.no_grad()
@@ -182,7 +183,7 @@ def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=
     """The test set in fp32 or as `precision` says. A counter is told how many images it saw."""
     module.eval()
     right = total = 0
-    means = []
+    means, all_labels = [], []
     for images, labels in batches.test():
         with precision.autocast():
             logits = module(images).float()
@@ -190,13 +191,14 @@ def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=
         sums = logits.cumsum(0)[:-1]  # largest where their mean is
         answers = torch.cat([logits.mean(0, keepdim=True), logits, sums]).argmax(2)
         means.append(logits.mean(0))
+        all_labels.append(labels)
         right += (answers == labels).sum(1)
         total += len(labels)
         if counter is not None:
             counter.seen(len(labels))
     mean, *others = (100 * right.double() / total).tolist()
     steps = len(logits)
-    return Accuracy(mean, others[:steps], [*others[steps:], mean], torch.cat(means))
+    return Accuracy(mean, others[:steps], [*others[steps:], mean], torch.cat(means), torch.cat(all_labels))
 
 
 @contextmanager

@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmark.shared.files import replacing
+from benchmark.shared.files import replacing, sha256
 
 
-def write(folder: Path, logits: torch.Tensor) -> None:
-    """predictions.npz: `logits` [test images, classes], float16, the mean over all steps of the pass in fp32 that is counted, in the order
-    of the test set."""
-    with replacing(folder / "predictions.npz", "wb") as file:
-        np.savez_compressed(file, logits=logits.cpu().half().numpy())
+def write(folder: Path, logits: torch.Tensor, labels: torch.Tensor) -> str:
+    """predictions.npz; returns its checksum.
+
+    logits: [test images, classes], the mean over all steps in the fp32 pass that is counted, kept as float16; labels: of the same images.
+    """
+    path = folder / "predictions.npz"
+    with replacing(path, "wb") as file:
+        np.savez_compressed(file, logits=logits.cpu().half().numpy(), labels=labels.cpu().numpy().astype(np.int16))
+    return sha256(path)

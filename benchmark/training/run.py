@@ -183,7 +183,6 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     axis = batches.form.axis
     images = images.narrow(axis, 0, min(checked(training.student, steps), images.shape[axis]))
     counted = evaluated(training.student, batches, images, steps, counter)
-    predictions.write(training.folder, counted.logits)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
     curve = training.curve or [{"epoch": 0, "accuracy": counted.mean}]
@@ -203,6 +202,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
         "layers": [record.to_dict() for record in records],
         "firing_by_threshold": firing,
         "checks": checks.check(training.student, images),
+        "predictions": predictions.write(training.folder, counted.logits, counted.labels),
     }
 
 
