@@ -1,14 +1,22 @@
 """The gate's option, in the root so that pytest knows it whatever folder is named: pytest -m published --results work/paper/results."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+MOST = 8  # workers: each loads torch
 COMPARED = pytest.StashKey[list]()
 
 
 def pytest_addoption(parser):
     parser.addoption("--results", type=Path, help="folder of result tables that `-m published` compares with the printed numbers")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """The whole suite runs on every core; a part of it, and the gate, which counts what it compared, in this process."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.getoption("--results") is None
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), MOST) if whole else 0
 
 
 def pytest_configure(config):
