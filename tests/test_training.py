@@ -28,13 +28,14 @@ from benchmark.networks import build as networks
 from benchmark.shared.errors import Damaged, UserError
 from benchmark.shared.files import lock, locked, read_sealed, replacing, sha256, write_sealed
 from benchmark.training import device as devices
-from benchmark.training import loop, surface
+from benchmark.training import evaluation, loop, surface
 from benchmark.training import run as running
 from benchmark.training import teacher as teaching
 from benchmark.training.batches import Batches, load
 from benchmark.training.checkpoint import Checkpoint, differences
+from benchmark.training.evaluation import evaluate
 from benchmark.training.forms._base import seed_everything
-from benchmark.training.loop import INTERRUPTED, Training, evaluate
+from benchmark.training.loop import INTERRUPTED, Training
 from benchmark.training.optimiser import Precision
 
 STEPS, TRAIN, TEST = 4, 64, 32  # steps of one epoch, images
@@ -117,7 +118,7 @@ FIELDS = {
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
     "firing_by_threshold",
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
-    *("normalisation", "weights", "trained", "measured"),
+    *("normalisation", "predictions", "weights", "trained", "measured"),
 }
 SESSION = {"commit", "dirty", "python", "packages", "hardware"}
 
@@ -137,7 +138,7 @@ def test_a_run_writes_what_it_is_for(whole):
     assert metrics["measured"].keys() == SESSION | {"finished"}
     assert session["hardware"]["device"] == "cpu" and session["packages"]["torch"] == torch.__version__.split("+")[0]
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", metrics["measured"]["finished"])
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "curve.csv", "layers.csv", "metrics.json", "weights.pt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "curve.csv", "layers.csv", "metrics.json", "predictions.npz", "weights.pt"]
 
 
 def by_hand(folder):
@@ -217,9 +218,9 @@ def test_the_best_epoch_is_not_always_the_last(tmp_path, monkeypatch):
 def test_epochs_are_tested_in_the_recipes_precision_and_spikes_counted_in_fp32(chosen, dtype, tmp_path, monkeypatch):
     asked = []
 
-    def watched(module, batches, precision, counter=None):
+    def watched(module, batches, precision, counter=None, kept=None):
         asked.append((precision.dtype, counter is not None))
-        return evaluate(module, batches, precision, counter)
+        return evaluate(module, batches, precision, counter, kept)
 
     monkeypatch.setattr(loop, "evaluate", watched)
     monkeypatch.setattr(running, "evaluate", watched)
@@ -272,6 +273,32 @@ def test_a_part_of_the_training_images_is_the_first_ones_and_every_epoch_draws_a
     for epoch in (0, 1):
         assert sorted(batches.order(epoch).flatten().tolist()) == list(range(40)) and batches.steps == 5
     assert batches.trained == 40 and not torch.equal(batches.order(0), batches.order(1))
+
+
+def test_a_killed_pass_over_the_test_set_goes_on_and_says_how_far_it_is(whole, tmp_path, monkeypatch, capsys):
+    """Killed at the second batch, asked again: the first one is not computed anew, and accuracies, answers and operations are the same."""
+    spec, folder, metrics = whole
+    monkeypatch.setattr(evaluation, "PAUSE", 0.0)
+    counted, seen = Counter.seen, []
+
+    def killed(self, images):
+        seen.append(images)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        counted(self, images)
+
+    monkeypatch.setattr(Counter, "seen", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, tmp_path, seed=3)
+    (kept,) = {path.name.split(".")[0] for path in tmp_path.glob("*.pt")} - {"checkpoint", "weights"}
+    assert kept == "evaluation" and f"tested {seen[0]} of {TEST} images" in capsys.readouterr().err
+    before = len(seen)
+    again = run(spec, tmp_path, seed=3)
+    whole_pass = -(-metrics["images"]["test"] // seen[0])
+    assert whole_pass > 1 and len(seen) - before == whole_pass - 1
+    for key in ("accuracy_counted", "accuracy_by_step", "accuracy_up_to", "layers", "predictions"):
+        assert again[key] == metrics[key], key
+    assert not list(tmp_path.glob("evaluation*")) and not list(tmp_path.glob("checkpoint*"))
 
 
 def test_another_seed_is_another_run_and_the_same_seed_the_same(whole, tmp_path):

@@ -300,6 +300,19 @@ class Counter:
         for record in self.records.values():
             record.images += images
 
+    def state(self) -> dict:
+        """What has been counted, in plain values."""
+        ranges = [[record.name, field, list(found)] for (record, field), found in self.ranges.items()]
+        return {"records": [record.to_dict() for record in self.records.values()], "ranges": ranges}
+
+    def put(self, state: dict) -> None:
+        """Go on from a state; hooks keep the records that they have."""
+        for values in state["records"]:
+            saved = Record.from_dict(values)
+            vars(self.records.setdefault(saved.name, saved)).update(vars(saved))
+        self.first = next((record for record in self.records.values() if record.first), None)
+        self.ranges.update({(self.records[name], field): Range(*found) for name, field, found in state["ranges"]})
+
 
 def add_from(series: list, start: int, numbers: list) -> None:
     """Add numbers to a list from one place on; it grows with zeros."""

@@ -26,16 +26,20 @@ class Unusable(Exception):
 
 
 class Checkpoint:
-    """Checkpoints in one run's folder; `owner` is what they belong to, nested plain values."""
+    """Checkpoints in one run's folder; `owner` is what they belong to, nested plain values; `name`: what they are of."""
 
-    def __init__(self, folder: Path, owner: dict):
-        self.folder, self.owner = folder, json.loads(json.dumps(owner))
-        self.partial = folder / ".checkpoint.partial"  # one name: the run's lock is held, and a kill leaves at most one behind
+    def __init__(self, folder: Path, owner: dict, name: str = "checkpoint"):
+        self.folder, self.owner, self.name = folder, json.loads(json.dumps(owner)), name
+        self.partial = folder / f".{name}.partial"  # one name: the run's lock is held, and a kill leaves at most one behind
         self.saved_at, self.cost = 0.0, 0.0
+
+    def beside(self, name: str) -> "Checkpoint":
+        """The same run's of something else."""
+        return Checkpoint(self.folder, self.owner, name)
 
     def files(self) -> list[Path]:
         """Newest first; whatever else is named like one before them."""
-        return sorted(self.folder.glob("checkpoint.*.pt"), reverse=True)
+        return sorted(self.folder.glob(f"{self.name}.*.pt"), reverse=True)
 
     def save(self, state: dict, epoch: int, step: int) -> None:
         """Write, sync, rename; then remove all but the last two."""
@@ -48,7 +52,7 @@ class Checkpoint:
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            self.partial.replace(self.folder / f"checkpoint.{epoch:05d}.{step:07d}.{digest}.pt")
+            self.partial.replace(self.folder / f"{self.name}.{epoch:05d}.{step:07d}.{digest}.pt")
         finally:
             discard(self.partial)
         for old in self.files()[2:]:

@@ -5,7 +5,6 @@ import signal
 import sys
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from benchmark.networks.recompute import recomputed
 from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.evaluation import evaluate
 from benchmark.training.layer_decay import Trained
 from benchmark.training.optimiser import Precision, optimiser, schedule
 from benchmark.training.outputs import Tapped
@@ -162,43 +162,6 @@ class Training:
         """A bar with the time left, on a terminal only; a log file gets one line per epoch."""
         total, done = self.epochs * self.batches.steps, self.epoch * self.batches.steps + self.step
         return tqdm(total=total, initial=done, desc=self.folder.parent.name, unit="step", disable=None, leave=False)
-
-
-@dataclass
-class Accuracy:
-    """Top-1 in percent over the whole test set: by the mean of all steps' logits, by each step's alone, by the mean of the first 1..T.
-
-    logits: that mean of every image, [images, classes]; labels: their classes.
-    """
-
-    mean: float
-    by_step: list[float]
-    up_to: list[float]
-    logits: torch.Tensor
-    labels: torch.Tensor
-
-
-@torch.no_grad()
-def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=None) -> Accuracy:
-    """The test set in fp32 or as `precision` says. A counter is told how many images it saw."""
-    module.eval()
-    right = total = 0
-    means, all_labels = [], []
-    for images, labels in batches.test():
-        with precision.autocast():
-            logits = module(images).float()
-        reset(module)
-        sums = logits.cumsum(0)[:-1]  # largest where their mean is
-        answers = torch.cat([logits.mean(0, keepdim=True), logits, sums]).argmax(2)
-        means.append(logits.mean(0))
-        all_labels.append(labels)
-        right += (answers == labels).sum(1)
-        total += len(labels)
-        if counter is not None:
-            counter.seen(len(labels))
-    mean, *others = (100 * right.double() / total).tolist()
-    steps = len(logits)
-    return Accuracy(mean, others[:steps], [*others[steps:], mean], torch.cat(means), torch.cat(all_labels))
 
 
 @contextmanager

@@ -26,8 +26,9 @@ from benchmark.training import device as devices
 from benchmark.training import predictions
 from benchmark.training.batches import Batches, load
 from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.evaluation import Accuracy, evaluate
 from benchmark.training.forms._base import seed_everything
-from benchmark.training.loop import Accuracy, Training, evaluate
+from benchmark.training.loop import Training
 from benchmark.training.optimiser import Precision
 from benchmark.training.teacher import renormalising
 
@@ -85,6 +86,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
     }
     write_sealed(out / "metrics.json", metrics)
     training.checkpoint.remove()
+    training.checkpoint.beside("evaluation").remove()
     return metrics
 
 
@@ -118,6 +120,7 @@ def forget(checkpoint: Checkpoint) -> None:
     done = checkpoint.folder / "metrics.json"
     if done.exists():
         checkpoint.remove()
+        checkpoint.beside("evaluation").remove()
         done.unlink()
 
 
@@ -182,7 +185,8 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     images, _ = next(iter(batches.test()))
     axis = batches.form.axis
     images = images.narrow(axis, 0, min(checked(training.student, steps), images.shape[axis]))
-    counted = evaluated(training.student, batches, images, steps, counter)
+    kept = training.checkpoint.beside("evaluation")
+    counted = evaluated(training.student, batches, images, steps, counter, kept)
     records = list(counter.records.values())
     write_csv(training.folder / "layers.csv", [record.line() for record in records])
     curve = training.curve or [{"epoch": 0, "accuracy": counted.mean}]
@@ -216,16 +220,19 @@ def long(student: nn.Module, steps: int) -> bool:
     return isinstance(student, Converted) and steps > LONG
 
 
-def evaluated(student, batches, images, steps: int, counter: Counter) -> Accuracy:
-    """The accuracies of the test set in fp32; operations are counted in the same pass, or over `images` alone of a long run."""
+def evaluated(student, batches, images, steps: int, counter: Counter, kept: Checkpoint) -> Accuracy:
+    """The accuracies of the test set in fp32; operations are counted in the same pass, or over `images` alone of a long run.
+
+    kept: what a killed pass left and goes on from.
+    """
     precision = Precision("fp32", batches.device)
     if not long(student, steps):
         with counter.watching(student, steps):
-            return evaluate(student, batches, precision, counter)
+            return evaluate(student, batches, precision, counter, kept)
     with counter.watching(student, steps), torch.no_grad():
         student(images)
         counter.seen(len(images))
-    return evaluate(student, batches, precision)
+    return evaluate(student, batches, precision, kept=kept)
 
 
 def packages() -> dict[str, str]:
