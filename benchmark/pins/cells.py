@@ -257,7 +257,7 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
             "size": size_of(cell, backbone, settings.twin, entry["layout"]),
             "layout": backbone.layout(entry["layout"]),
             "neuron": neuron,
-            "twin": settings.twin,
+            "twin": settings.twin or False,
         },
         "data": {"name": settings.data.get(cell.dataset, cell.dataset), "file": data.file, **entry},
         "time_steps": cell.time_steps,

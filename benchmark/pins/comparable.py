@@ -4,7 +4,7 @@ from benchmark.pins import recipes
 
 SHARES = ("epochs", "pretrain_epochs")  # values that read best as "30 of 300"
 SPLITS = {"train_images": ("train", "training images"), "test_images": ("test", "test images")}
-MODELS = {"": "paper size", "tiny": "twin", "mini": "mini twin"}  # what of a network's file ran, by `twin` of a specification
+MODELS = {False: "paper size", "tiny": "twin", "mini": "mini twin"}  # what of a network's file ran, by `twin` of a specification
 ALIKE = ("recompute",)  # keys that change no bit of a result
 
 

@@ -49,7 +49,7 @@ def described(backbone: str, dataset: str) -> tuple[dict, dict]:
     """The network at paper size and the data set as printed, as specifications have them."""
     found, (entry, data) = kinds.backbone(backbone), kinds.dataset(dataset)
     network = {"name": backbone, "file": found.family.file, "size": found.size, "layout": found.layout(entry["layout"])}
-    network |= {"neuron": found.family.table("NEURON"), "twin": ""}
+    network |= {"neuron": found.family.table("NEURON"), "twin": False}
     return network, {"name": dataset, "file": data.file, **entry}
 
 
