@@ -16,6 +16,7 @@ from benchmark.reports.comparison import SLACK, interval
 from benchmark.reports.markdown import aligned, shown
 from benchmark.reports.measured import Measured, shortened
 from benchmark.runs import predictions
+from benchmark.runs.lines import Line
 from benchmark.runs.run import Run
 from benchmark.shared.errors import Damaged
 from benchmark.shared.files import replacing, write_csv
@@ -47,9 +48,12 @@ def runs(settings: Settings) -> dict[Path, Run]:
     return {run.folder: run for pair in pairs for line in pair for run in line.runs}
 
 
-def rows(settings: Settings, root: Path) -> list[dict]:
-    """One line per claim from whatever runs exist so far; `q` is p with false discoveries controlled among the claims of a paper."""
-    found = [row(claim, settings.scale, root) for claim in all_claimed(settings)]
+def rows(settings: Settings, root: Path, made: dict[str, list[Line]] | None = None) -> list[dict]:
+    """One line per claim from whatever runs exist so far; `q` is p with false discoveries controlled among the claims of a paper.
+
+    made: lines of tables that the caller has already.
+    """
+    found = [row(claim, settings.scale, root) for claim in all_claimed(settings, made)]
     for paper in unique(line["paper"] for line in found):
         own = [line for line in found if line["paper"] == paper]
         for line, value in zip(own, significance.controlled([line["p"] for line in own]), strict=True):

@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 
 from benchmark import conventions
-from benchmark.conventions import Record
 from benchmark.reports import provenance
 from benchmark.reports.measured import Measured
 from benchmark.runs.run import Run
@@ -31,14 +30,9 @@ def first(measured: Measured) -> dict | None:
     return next(iter(measured.runs.values()), None)
 
 
-def records(run: dict) -> list[Record]:
-    return [Record.from_dict(layer) for layer in run["layers"]]
-
-
 def operations(run: dict) -> list[dict]:
     """Accumulates, multiply-accumulates and energy of one inference by every convention, and what it leaves out."""
-    layers = records(run)
-    found = [conventions.count(name, layers) for name in conventions.names()]
+    found = [conventions.count(name, run["records"]) for name in conventions.names()]
     return [{**each, "left_out": left_out(each["uncounted"])} for each in found]
 
 
@@ -50,7 +44,7 @@ def left_out(names: list[str]) -> str:
 
 def rates(run: dict) -> list[dict]:
     """Of every neuron layer its share of outputs that are not 0, in percent: over all, and at each step."""
-    neurons = [record for record in records(run) if record.neurons]
+    neurons = [record for record in run["records"] if record.neurons]
     return [
         {
             "layer": record.name,

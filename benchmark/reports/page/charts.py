@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 
@@ -50,8 +51,8 @@ def figures(found: list[Table], claims: list[dict], settings: Settings, root: Pa
     """Every figure from whatever there is."""
     fixed = [
         figure("claims", "Claims", FOREST, forest_points(claims), forest),
-        figure("accuracy_energy", "Accuracy and energy", PAIRS, of_lines(found, energies), lambda: pairs("energy (mJ)")),
-        figure("accuracy_size", "Accuracy and size", PAIRS, of_lines(found, sizes), lambda: pairs("parameters (M)")),
+        figure("accuracy_energy", "Accuracy and energy", PAIRS, of_lines(found, energies), partial(pairs, "energy (mJ)")),
+        figure("accuracy_size", "Accuracy and size", PAIRS, of_lines(found, sizes), partial(pairs, "parameters (M)")),
         figure("accuracy_steps", "Accuracy and time steps", STEPS, [*printed_steps(found), *obtained_steps(found)], steps),
     ]
     each = []
@@ -93,14 +94,19 @@ def embedded(png: bytes, title: str) -> str:
 
 def figure(name: str, title: str, caption: str, points: list[dict], draw: Callable) -> Figure:
     """A figure of these points, without a drawing if there are none."""
-    return Figure(name, title, caption, drawn(draw(), points, name, title) if points else "")
+    return Figure(name, title, caption, drawn(described(draw), points, name, title) if points else "")
 
 
-def drawn(chart: alt.TopLevelMixin, points: list[dict], name: str, title: str) -> str:
+@cache  # Altair checks every word of a chart: of one that many tables share, once
+def described(draw: Callable) -> dict:
+    return draw().to_dict()
+
+
+def drawn(chart: dict, points: list[dict], name: str, title: str) -> str:
     """The chart of these points as SVG that can stand in a page beside others."""
     import vl_convert  # a quarter of a second, and only who draws needs it
 
-    spec = {**chart.properties(description=title).to_dict(), "config": CONFIG, "datasets": {"points": points}}
+    spec = {**chart, "description": title, "config": CONFIG, "datasets": {"points": points}}
     svg = vl_convert.vegalite_to_svg(spec, vl_version=".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2]))
     return re.sub(r'(\bid="|url\(#)', rf"\g<1>{name}-", svg)  # names of clips and gradients hold for the whole page
 
