@@ -22,7 +22,7 @@ from benchmark.pins.settings import settings
 from benchmark.reports import audit, claims, page, tables
 from benchmark.reports import figures as of_papers
 from benchmark.reports.audit.finding import DISPUTING
-from benchmark.reports.page import behind, charts, gathered, rendered
+from benchmark.reports.page import across, behind, gathered, of_tables, pictures, rendered
 from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
@@ -240,11 +240,11 @@ def test_a_broken_table_leaves_the_others(monkeypatch, tmp_path):
 
 def test_a_pre_trainings_picture_is_on_the_page_once_it_is_drawn(tmp_path):
     chosen = settings({})
-    assert charts.pictures(chosen, tmp_path) == []
+    assert pictures.pictures(chosen, tmp_path) == []
     path = tmp_path / of_papers.picture("figure8_spikformer_v2", chosen)
     path.parent.mkdir(parents=True)
     Image.new("RGB", (30, 20), (1, 2, 3)).save(path)
-    (figure,) = charts.pictures(chosen, tmp_path)
+    (figure,) = pictures.pictures(chosen, tmp_path)
     svg = ElementTree.fromstring(figure.svg)
     (image,) = svg
     assert (svg.get("width"), svg.get("height"), svg.get("aria-label")) == ("30", "20", "spikformer_v2 Figure 8: masked images filled in")
@@ -261,17 +261,17 @@ def test_figures_are_svg_of_our_points(written, root):
         assert ElementTree.fromstring(figure.svg).tag == "{http://www.w3.org/2000/svg}svg"
     found, _ = gathered.every_table(TWO, root)
     (table,) = [each for each in found if each.name == TABLE]
-    rates = charts.rate_points(table)
-    assert {(point["step"], point["rate"]) for point in rates if point["row"] == "row 1"} == {("000.1", 20.0), ("000.2", 30.0)}
-    first = [point for point in charts.of_lines([table], charts.sizes) if point["line"] == f"{TABLE}-1-line"]
+    rates = of_tables.rate_points(table)
+    assert {(point["step"], point["rate"]) for point in rates if point["row"] == "row 1"} == {("000.01.1", 20.0), ("000.02.2", 30.0)}
+    first = [point for point in across.of_lines([table], across.sizes) if point["line"] == f"{TABLE}-1-line"]
     assert [(point["what"], point["accuracy"], point["cost"]) for point in first] == [("printed", 93.5, 9.32), ("obtained", 90.5, 9.32)]
-    energy = [point for point in charts.of_lines([table], charts.energies) if point["line"] == f"{TABLE}-1-line"]
+    energy = [point for point in across.of_lines([table], across.energies) if point["line"] == f"{TABLE}-1-line"]
     assert [(point["what"], point["accuracy"]) for point in energy] == [("obtained", 90.5)]  # none is printed
 
 
 def test_the_forest_has_the_differences_of_the_claims(root):
     rows = claims.rows(TWO, root)
-    points = {point["claim"]: point for point in charts.forest_points(rows)}
+    points = {point["claim"]: point for point in across.forest_points(rows)}
     point = points["ldd T1 CIFAR10 T=2: row 2 over 1"]
     assert point["printed"] == pytest.approx(1.1) and point["difference"] == point["low"] == point["high"] == 1.0
     assert point["verdict"] == "supported" and len(points) == sum(row["difference"] is not None for row in rows)

@@ -59,6 +59,11 @@ def upstream_weights(wildcards):
     return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
 
 
+def stands_for_events(data):
+    """Whether this data set of a specification is a stand-in for event recordings."""
+    return data["stand_in"] and data["form"] == "events"
+
+
 def behind(table):
     """Input of a table: the metrics of every run behind it, and the structures of its networks at paper size."""
     runs = [str(folder / "metrics.json") for folder in told(lines.runs_of, [table], SETTINGS)]
