@@ -197,9 +197,14 @@ READABLE = {  # head: what stands under it
 
 def readable(found: list[dict], settings: Settings) -> str:
     """The claims in Markdown: counts, what they mean, columns aligned."""
-    meaning = "\n".join(f"- {verdict}: {said}" for verdict, said in VERDICTS.items())
-    body = [tuple(shown(line) for shown in READABLE.values()) for line in found]
-    return f"# Claims\n\n{tally(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}"
+    decided = [line for line in found if line["difference"] is not None]
+    if not decided:
+        return f"# Claims\n\n{tally(found)}\n\nNo claim has a run on both sides yet; claims.csv beside this lists them.\n"
+    meaning = "\n".join(f"- {verdict}: {said}" for verdict, said in VERDICTS.items() if any(line["verdict"] == verdict for line in found))
+    body = [tuple(shown(line) for shown in READABLE.values()) for line in decided]
+    rest = len(found) - len(decided)
+    waiting = f"\n{rest} more have no run on both sides: they are in claims.csv beside this.\n" if rest else ""
+    return f"# Claims\n\n{tally(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}{waiting}"
 
 
 def about(settings: Settings) -> str:
