@@ -90,7 +90,7 @@ def timed(found: list[costs.Cost], macs: Callable, device) -> tuple[str, float]:
     from benchmark.training import throughput
 
     counted = sorted({each.macs: each.run for each in found if each.macs}.items())
-    spec = counted[len(counted) // 2][1].resolved.spec
+    spec = counted[(len(counted) - 1) // 2][1].resolved.spec
     speed = statistics.median(throughput.images_per_second(spec, device))
     return spec["network"]["name"], costs.PASSES * costs.forward(spec, macs) * speed
 

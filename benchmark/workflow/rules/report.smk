@@ -26,7 +26,11 @@ rule report:
     output:
         page=report("results/report.html", caption="../captions/page.rst", category="Page", labels={"page": "everything"}),
         figures=report(
-            directory("results/figures"), patterns=["{figure}.svg"], caption="../captions/drawn.rst", category="Page", labels={"page": "{figure}"}
+            directory("results/figures"),
+            patterns=["{figure}.svg"],
+            caption="../captions/drawn.rst",
+            category="Page",
+            labels={"page": "{figure}"},
         ),
     log:
         "logs/report.log",
