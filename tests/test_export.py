@@ -10,7 +10,7 @@ import yaml
 from benchmark.pins import published
 from benchmark.pins.settings import settings
 from benchmark.reports import export
-from benchmark.runs import lines
+from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
 from tests import made
@@ -170,6 +170,16 @@ def test_a_stand_in_is_named_in_the_model_index(tmp_path):
     assert model["name"].endswith("(twin)") and model["results"][0]["dataset"]["name"] == "digit-pairs"
     assert model["results"][0]["dataset"]["args"] == {"printed": "CIFAR100"}
     assert model["results"][0]["metrics"][0]["args"]["verdict"] == "not comparable"
+
+
+def test_a_twin_has_no_paper_size_in_the_model_index(tmp_path):
+    """What is counted at paper size is nothing that the twin of the card has."""
+    chosen = settings()
+    line = next(line for line in lines.of_table("table2_ecmt", chosen) if line.runs and {n.metric for n in line.numbers} > {"params_M"})
+    made.accuracy(tmp_path, line.runs[0], 20.0)
+    made.structure(tmp_path, structures.path(line.resolved.cell.backbone, line.first.dataset))
+    (model,) = yaml.safe_load(export.exported("table2_ecmt", "model-index", chosen, tmp_path))["model-index"][:1]
+    assert [metric["type"] for metric in model["results"][0]["metrics"]] == ["accuracy"]
 
 
 def test_a_model_index_of_nothing_is_refused(tmp_path):

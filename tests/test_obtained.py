@@ -59,6 +59,8 @@ def test_every_value_of_the_tables_is_there(root):
         made.structure(root, path)
     found = {(line["table"], line["paper"], line["row"], line["dataset"], line["time_steps"], line["options"], line["metric"]): line
              for line in obtained.numbers(settings(), root)}  # fmt: skip
+    sizes = [line for line in found.values() if line["metric"] == "params_M"]
+    assert sizes and {(line["model"], line["differs"], line["run"]) for line in sizes} == {("paper size", "", "")}
     count = 0
     for name in published.tables():
         for line, row in zip(lines.of_table(name, settings()), tables.build(name, settings(), root), strict=True):
