@@ -460,7 +460,8 @@ found.texts = texts.length; found.dim = texts.filter(dim).map((item) => item.out
 const reached = "a[href], button, select, input, summary, [tabindex='0']";
 const named = (item) => item.textContent.trim() || item.getAttribute("aria-label") || item.labels?.length;
 found.mute = [...document.querySelectorAll(reached)].filter((item) => !named(item)).length;
-document.querySelector("li > a.square:not([hidden])").focus(); found.ring = getComputedStyle(document.activeElement).outlineStyle; found.focus = document.activeElement.className;
+document.querySelector("li > a.square:not([hidden])").focus();
+found.ring = getComputedStyle(document.activeElement).outlineStyle; found.focus = document.activeElement.className;
 JSON.stringify(found);
 """
 

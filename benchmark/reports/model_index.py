@@ -9,13 +9,14 @@ from pathlib import Path
 import yaml
 
 from benchmark import metrics
-from benchmark.pins import published
+from benchmark.pins import comparable, published
 from benchmark.pins.settings import Settings
 from benchmark.reports import tables
 from benchmark.reports.measured import Measured
 from benchmark.runs import lines
 from benchmark.shared.errors import UserError
 
+WHOLE = comparable.MODELS[""]  # the printed network, no twin of it
 TASK = {"type": "image-classification", "name": "Image Classification"}
 
 
@@ -33,8 +34,8 @@ def text(table: str, settings: Settings, root: Path) -> str:
 
 
 def name(row: dict) -> str:
-    """As printed, and whether the network that ran was a tiny twin of it."""
-    words = (row["method"], row["backbone"], row["options"], f"T={row['time_steps']}", "(twin)" if row["model"] == "twin" else "")
+    """As printed, and whether the network that ran was a twin of it."""
+    words = (row["method"], row["backbone"], row["options"], f"T={row['time_steps']}", f"({row['model']})" if row["model"] != WHOLE else "")
     return " ".join(word for word in words if word not in ("", "-", "T=-"))
 
 
@@ -52,7 +53,7 @@ def result(each: Measured, row: dict) -> dict:
 
 def measured(of: str, row: dict) -> bool:
     """Whether the network that ran has this value: what its layers decide is counted at paper size, whatever ran."""
-    return row.get(of) is not None and (metrics.metric(of).of == "run" or row["model"] != "twin")
+    return row.get(of) is not None and (metrics.metric(of).of == "run" or row["model"] == WHOLE)
 
 
 def metric(of: str, printed: str, row: dict) -> dict:

@@ -7,7 +7,7 @@ scale, or undecided, is no disagreement.
 from pathlib import Path
 
 from benchmark import metrics
-from benchmark.pins import published
+from benchmark.pins import comparable, published
 from benchmark.pins.settings import Settings
 from benchmark.reports import tables
 from benchmark.reports.measured import Measured
@@ -61,7 +61,7 @@ def obtained(number: published.Number, row: dict) -> dict | None:
     about = {"paper": number.paper, "table": number.table, "metric": name, "unit": number.unit, "source": number.source}
     columns = {key: row[key] for key in (*ABOUT, *RAN, "origin")}
     if metrics.metric(name).of == "structure":  # counted on the paper-size network, whatever ran
-        columns |= {"data": row["dataset"], "model": "paper size", "n_seeds": 0, "differs": "", "checks": "", "run": ""}
+        columns |= {"data": row["dataset"], "model": comparable.MODELS[""], "n_seeds": 0, "differs": "", "checks": "", "run": ""}
     return {**about, **columns, **values, "difference": difference, "verdict": verdict}
 
 
