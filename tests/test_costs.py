@@ -49,7 +49,12 @@ def test_without_one_finished_runs_say_them(tmp_path):
 def test_what_nobody_knows_is_said(tmp_path):
     found = costs.costs(runs(), tmp_path, macs)
     assert {each.hours for each in found} == {None} and {each.basis for each in found} == {"nothing says how fast"}
-    assert costs.shown(found).endswith("0 hours left on one device, and 6 runs of unknown length: give --throughput")
+    assert costs.shown(found).endswith("hours left: unknown, for nothing says how fast 6 runs go: give --throughput")
+    assert " 0 hours" not in costs.shown(found)
+    made.write(tmp_path, runs()[1], seconds=7200.0, images_per_second=None)  # done: nothing of it is left, and it says nothing of others
+    assert costs.hours_left(costs.costs(runs(), tmp_path, macs)).startswith("hours left: unknown, for nothing says how fast 5 runs go")
+    one = [costs.Cost(each.run, "missing", 1, None, 3.0, "") if place == 0 else each for place, each in enumerate(found)]
+    assert costs.hours_left(one) == "3 hours left on one device, and 5 runs of unknown length: give --throughput"
     twins = costs.costs(runs(settings()), tmp_path, macs, 1e9)
     assert {each.macs for each in twins} == {None} and "those of 6 twins, which are not counted" in costs.shown(twins)
 

@@ -5,11 +5,12 @@ import io
 import re
 
 import pytest
+import yaml
 
 from benchmark.pins import published
 from benchmark.pins.settings import settings
 from benchmark.reports import export
-from benchmark.runs import lines
+from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
 from tests import made
@@ -139,3 +140,48 @@ def test_the_command(tmp_path, capsys):
     assert "did you mean latex?" in capsys.readouterr().err
     with pytest.raises(UserError, match="table3_tser"):
         export.exported("table3_tse", "csv", PAPER, tmp_path)
+
+
+# ---- a model card's metadata
+
+
+def test_the_model_index_is_what_hugging_face_reads(root):
+    """Its own reader takes it; the data set is the one that ran; the printed value and why the two are not compared stand beside."""
+    from huggingface_hub.repocard_data import model_index_to_eval_results
+
+    index = yaml.safe_load(export.exported(TABLE, "model-index", PAPER, root))["model-index"]
+    assert [model["name"] for model in index] == [
+        f"{line.first.method} {line.first.backbone} {line.first.options}".replace(" - ", " ").strip()
+        for line in lines.of_table(TABLE, PAPER)
+        if line.runs and (root / line.runs[0].folder).exists()
+    ]
+    for model in index:
+        ((result,),) = ([each for each in model_index_to_eval_results([model])[1] if each.metric_type == "accuracy"],)
+        assert result.dataset_name == "CIFAR100" and result.task_type == "image-classification" and result.verified is False
+    first = index[0]["results"][0]
+    assert first["metrics"][0]["value"] == 76.1 and first["metrics"][0]["args"]["printed"] == published.read(TABLE)[0].value
+    assert first["source"]["name"].endswith("Table 3, row 1") and first["source"]["url"].startswith("https://")
+
+
+def test_a_stand_in_is_named_in_the_model_index(tmp_path):
+    chosen = settings()
+    made.accuracy(tmp_path, lines.of_table(TABLE, chosen)[0].runs[0], 20.0)
+    ((model,),) = (yaml.safe_load(export.exported(TABLE, "model-index", chosen, tmp_path))["model-index"],)
+    assert model["name"].endswith("(twin)") and model["results"][0]["dataset"]["name"] == "digit-pairs"
+    assert model["results"][0]["dataset"]["args"] == {"printed": "CIFAR100"}
+    assert model["results"][0]["metrics"][0]["args"]["verdict"] == "not comparable"
+
+
+def test_a_twin_has_no_paper_size_in_the_model_index(tmp_path):
+    """What is counted at paper size is nothing that the twin of the card has."""
+    chosen = settings()
+    line = next(line for line in lines.of_table("table2_ecmt", chosen) if line.runs and {n.metric for n in line.numbers} > {"params_M"})
+    made.accuracy(tmp_path, line.runs[0], 20.0)
+    made.structure(tmp_path, structures.path(line.resolved.cell.backbone, line.first.dataset))
+    (model,) = yaml.safe_load(export.exported("table2_ecmt", "model-index", chosen, tmp_path))["model-index"][:1]
+    assert [metric["type"] for metric in model["results"][0]["metrics"]] == ["accuracy"]
+
+
+def test_a_model_index_of_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no line of table3_tser has a finished run yet"):
+        export.exported(TABLE, "model-index", PAPER, tmp_path)

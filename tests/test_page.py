@@ -22,7 +22,7 @@ from benchmark.pins.settings import settings
 from benchmark.reports import audit, claims, page, tables
 from benchmark.reports import figures as of_papers
 from benchmark.reports.audit.finding import DISPUTING
-from benchmark.reports.page import behind, charts, gathered, rendered
+from benchmark.reports.page import across, behind, gathered, of_figures, of_tables, pictures, rendered
 from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
@@ -240,11 +240,11 @@ def test_a_broken_table_leaves_the_others(monkeypatch, tmp_path):
 
 def test_a_pre_trainings_picture_is_on_the_page_once_it_is_drawn(tmp_path):
     chosen = settings({})
-    assert charts.pictures(chosen, tmp_path) == []
+    assert pictures.pictures(chosen, tmp_path) == []
     path = tmp_path / of_papers.picture("figure8_spikformer_v2", chosen)
     path.parent.mkdir(parents=True)
     Image.new("RGB", (30, 20), (1, 2, 3)).save(path)
-    (figure,) = charts.pictures(chosen, tmp_path)
+    (figure,) = pictures.pictures(chosen, tmp_path)
     svg = ElementTree.fromstring(figure.svg)
     (image,) = svg
     assert (svg.get("width"), svg.get("height"), svg.get("aria-label")) == ("30", "20", "spikformer_v2 Figure 8: masked images filled in")
@@ -254,6 +254,42 @@ def test_a_pre_trainings_picture_is_on_the_page_once_it_is_drawn(tmp_path):
     assert "figure8_spikformer_v2" in {each.name for each in drawn} and text.count(content) == 1
 
 
+def test_the_papers_figures_are_drawn_of_what_ran(tmp_path):
+    """A loss surface of the line whose surface.csv is there; a conversion's accuracy over T; nothing of figures without a run."""
+    chosen = settings({})
+    (line, other), conversion = lines.of_table("figure4_ldd", chosen), lines.of_table("figure5_ecmt", chosen)[0]
+    for each in (line, other, conversion):
+        made.accuracy(tmp_path, each.runs[0], 50.0)
+    grid = [f"{a},{b},{(a + 2 * b) ** 2 + 0.5}" for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    (tmp_path / line.runs[0].folder / "surface.csv").write_text("\n".join(["a,b,loss", *grid]) + "\n")
+    drawn = {figure.name: figure for figure in of_figures.drawings(chosen, tmp_path)}
+    assert "figure4_ldd" in drawn and "figure5_ecmt" in drawn and "figure2_tser" not in drawn
+    kind = of_figures.KINDS["loss_surface"]
+    points = of_figures.points("figure4_ldd", kind, chosen, tmp_path)
+    assert [(float(point["a"]), float(point["b"]), point["loss"]) for point in points[:2]] == [(-1, -1, 9.5), (-1, 0, 1.5)]
+    assert len(points) == 9 and {point["line"] for point in points} == {"1: Spikformer Spikformer-4-384 CIFAR10"}
+
+
+def test_frames_of_event_recordings_are_on_the_page_once_they_are_drawn(tmp_path):
+    assert pictures.frames(tmp_path) == []
+    path = tmp_path / "results" / "frames" / "saccade-digits.png"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (30, 20), (1, 2, 3)).save(path)
+    (figure,) = pictures.frames(tmp_path)
+    assert figure.name == "frames_saccade-digits" and figure.title == "Event recordings: saccade-digits"
+    assert base64.b64encode(path.read_bytes()).decode() in figure.svg
+
+
+def test_a_long_run_is_drawn_in_stretches():
+    """Means of stretches of steps in their order; of a short run every step; T on a logarithmic axis from the first to the last."""
+    assert behind.binned([5.0, 7.0]) == [("1", 5.0), ("2", 7.0)]
+    long = behind.binned([float(step) for step in range(1, 33)])
+    assert long[0] == ("1-2", 1.5) and long[-1] == ("31-32", 31.5) and len(long) == behind.BINS
+    assert across.spaced(5) == [1, 2, 3, 4, 5]
+    many = across.spaced(4096)
+    assert many[0] == 1 and many[-1] == 4096 and len(many) <= across.MOST and many == sorted(set(many))
+
+
 def test_figures_are_svg_of_our_points(written, root):
     drawn = {figure.name: figure for figure in written[1]}
     assert {"claims", "accuracy_energy", "accuracy_size", "accuracy_steps", f"curves_{TABLE}", f"rates_{TABLE}"} <= set(drawn)
@@ -261,17 +297,17 @@ def test_figures_are_svg_of_our_points(written, root):
         assert ElementTree.fromstring(figure.svg).tag == "{http://www.w3.org/2000/svg}svg"
     found, _ = gathered.every_table(TWO, root)
     (table,) = [each for each in found if each.name == TABLE]
-    rates = charts.rate_points(table)
-    assert {(point["step"], point["rate"]) for point in rates if point["row"] == "row 1"} == {("000.1", 20.0), ("000.2", 30.0)}
-    first = [point for point in charts.of_lines([table], charts.sizes) if point["line"] == f"{TABLE}-1-line"]
+    rates = of_tables.rate_points(table)
+    assert {(point["step"], point["rate"]) for point in rates if point["row"] == "row 1"} == {("000.01.1", 20.0), ("000.02.2", 30.0)}
+    first = [point for point in across.of_lines([table], across.sizes) if point["line"] == f"{TABLE}-1-line"]
     assert [(point["what"], point["accuracy"], point["cost"]) for point in first] == [("printed", 93.5, 9.32), ("obtained", 90.5, 9.32)]
-    energy = [point for point in charts.of_lines([table], charts.energies) if point["line"] == f"{TABLE}-1-line"]
+    energy = [point for point in across.of_lines([table], across.energies) if point["line"] == f"{TABLE}-1-line"]
     assert [(point["what"], point["accuracy"]) for point in energy] == [("obtained", 90.5)]  # none is printed
 
 
 def test_the_forest_has_the_differences_of_the_claims(root):
     rows = claims.rows(TWO, root)
-    points = {point["claim"]: point for point in charts.forest_points(rows)}
+    points = {point["claim"]: point for point in across.forest_points(rows)}
     point = points["ldd T1 CIFAR10 T=2: row 2 over 1"]
     assert point["printed"] == pytest.approx(1.1) and point["difference"] == point["low"] == point["high"] == 1.0
     assert point["verdict"] == "supported" and len(points) == sum(row["difference"] is not None for row in rows)
@@ -394,7 +430,7 @@ QTimer.singleShot(60000, app.quit)
 page.load(QUrl.fromLocalFile(sys.argv[1]))
 app.exec()
 """
-TRY = """
+TRY = r"""
 const choose = (name, value) => { const field = document.querySelector(`[name=${name}]`); field.value = value;
   field.dispatchEvent(new Event("input", { bubbles: true })); };
 const visible = (query) => [...document.querySelectorAll(query)].filter((item) => item.offsetParent !== null || getComputedStyle(item).position === "fixed");
@@ -410,6 +446,22 @@ found.closed = visible(".panel").length;
 const button = document.querySelector("#table1_ldd th[data-column=accuracy_published] button");
 const column = () => [...document.querySelectorAll("#table1_ldd td[data-column=accuracy_published]")].map((item) => +item.dataset.value);
 button.click(); found.up = column(); button.click(); found.down = column();
+const parts = (colour) => (colour.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number);
+const light = (colour) => { const [r, g, b] = parts(colour).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+const ground = (item) => { for (; item; item = item.parentElement) { const colour = getComputedStyle(item).backgroundColor;
+  if ((parts(colour)[3] ?? 1) > 0) return colour; } return "rgb(255, 255, 255)"; };
+const dim = (item) => { const style = getComputedStyle(item), over = light(ground(item));
+  const [low, high] = [light(item instanceof SVGElement ? style.fill : style.color), over].sort((a, b) => a - b); return (high + 0.05) / (low + 0.05) < 4.5; };
+const says = (item) => [...item.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+const parts_of = ["header", "#glance", "#table1_ldd", "#disputed", "#claims", "#figure-rates_table1_ldd", "#table1_ldd-1-line"];
+const texts = parts_of.flatMap((part) => [...document.querySelectorAll(`${part} :not(title)`)]).filter(says);
+found.texts = texts.length; found.dim = texts.filter(dim).map((item) => item.outerHTML.slice(0, 120)).slice(0, 5);
+const reached = "a[href], button, select, input, summary, [tabindex='0']";
+const named = (item) => item.textContent.trim() || item.getAttribute("aria-label") || item.labels?.length;
+found.mute = [...document.querySelectorAll(reached)].filter((item) => !named(item)).length;
+document.querySelector("li > a.square:not([hidden])").focus();
+found.ring = getComputedStyle(document.activeElement).outlineStyle; found.focus = document.activeElement.className;
 JSON.stringify(found);
 """
 
@@ -430,4 +482,8 @@ def test_in_a_browser(root, written, scheme, ground):
     assert value["wide"] <= 0 and value["ground"] == ground
     assert value["panels"] == 0 and value["opened"] == ["table1_ldd-3-line"] and value["closed"] == 0
     assert value["filtered"] == ["#table1_ldd-2", "#table1_ldd-4", "#table1_ldd-6"]
+    assert (
+        value["texts"] > 500 and value["dim"] == [] and value["mute"] == 0
+    )  # 4.5 : 1 as drawn, and whatever the keyboard reaches has a name
+    assert value["focus"].startswith("square") and value["ring"] != "none"
     assert value["up"] == sorted(value["up"]) and value["down"] == value["up"][::-1] != value["up"]

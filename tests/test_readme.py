@@ -153,6 +153,17 @@ def cost(line, whole, **_):
     assert "6 runs, 0 done: 90,000,000 training images" in whole.does(line)
 
 
+def obtained(line, whole, **_):
+    """As printed, where nothing has run."""
+    assert "0 numbers obtained, 0 of them" in whole.does(line)
+    assert rows(whole.folder / "results/disagreements.csv") == []
+
+
+def curves(line, whole, **_):
+    """As printed, where nothing has run."""
+    assert "0 runs of table1_tser" in whole.does(line)
+
+
 def importing(line, whole, **_):
     """As printed, where the other working directory holds one run, of nobody's table."""
     folder = whole.folder.parent / "theirs/runs/made-up-T1-12345678/seed0"
@@ -304,6 +315,8 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"python -m benchmark status --.*": chosen,
     r"python -m benchmark table \w+": partial_table,
     r"python -m benchmark cost .*": cost,
+    r"python -m benchmark obtained": obtained,
+    r"python -m benchmark curves \w+": curves,
     r"python -m benchmark import .*": importing,
     r"python -m benchmark report": page,
     r"python -m benchmark export [\w.-]+ --format latex": export,

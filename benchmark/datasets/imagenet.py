@@ -20,7 +20,13 @@ STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def load(name: str, root: Path) -> Data:
-    """Paths of both splits and a checksum over their file names and sizes. UserError: not 1,000 folders, or not the same ones."""
+    """Paths of both splits and a checksum over their file names and sizes. UserError: see `check`."""
+    folder = check(name, root)
+    return Data(folder / "train", folder / "val", *STATISTICS, listing(folder))
+
+
+def check(name: str, root: Path) -> Path:
+    """The folder of both splits, its files not yet listed. UserError: not 1,000 folders, or not the same ones."""
     classes = DATASETS[name]["classes"]
     folder = root / "imagenet"
     names = {split: {path.name for path in (folder / split).glob("*") if path.is_dir()} for split in ("train", "val")}
@@ -32,4 +38,4 @@ def load(name: str, root: Path) -> Data:
             )
     if names["train"] != names["val"]:  # a class is numbered by its folder's place among its split's
         raise UserError(f"{folder}: train/ and val/ must have the same class folders; only one has {min(names['train'] ^ names['val'])}")
-    return Data(folder / "train", folder / "val", *STATISTICS, listing(folder))
+    return folder

@@ -30,9 +30,13 @@ class Claim:
         return (self.a.first.name, self.b.first.name, identity(self.a), identity(self.b))
 
 
-def claims(settings: Settings) -> list[Claim]:
-    """Every claim once, in the order of the tables. UserError: a relation or a proposed method that does not exist."""
-    entries = {table: of_table(table, settings) for table in published.tables()}
+def claims(settings: Settings, made: dict[str, list[Line]] | None = None) -> list[Claim]:
+    """Every claim once, in the order of the tables. UserError: a relation or a proposed method that does not exist.
+
+    made: lines of tables that the caller has already.
+    """
+    made = made or {}
+    entries = {table: made[table] if table in made else of_table(table, settings) for table in published.tables()}
     lines = {number: entry for table in entries.values() for entry in table for number in entry.numbers}
     found: dict[tuple, Claim] = {}
     for claim in [*(claim for table in entries for claim in from_table(entries[table])), *from_sentences(lines)]:

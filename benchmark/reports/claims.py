@@ -16,6 +16,7 @@ from benchmark.reports.comparison import SLACK, interval
 from benchmark.reports.markdown import aligned, shown
 from benchmark.reports.measured import Measured, shortened
 from benchmark.runs import predictions
+from benchmark.runs.lines import Line
 from benchmark.runs.run import Run
 from benchmark.shared.errors import Damaged
 from benchmark.shared.files import replacing, write_csv
@@ -47,9 +48,12 @@ def runs(settings: Settings) -> dict[Path, Run]:
     return {run.folder: run for pair in pairs for line in pair for run in line.runs}
 
 
-def rows(settings: Settings, root: Path) -> list[dict]:
-    """One line per claim from whatever runs exist so far; `q` is p with false discoveries controlled among the claims of a paper."""
-    found = [row(claim, settings.scale, root) for claim in all_claimed(settings)]
+def rows(settings: Settings, root: Path, made: dict[str, list[Line]] | None = None) -> list[dict]:
+    """One line per claim from whatever runs exist so far; `q` is p with false discoveries controlled among the claims of a paper.
+
+    made: lines of tables that the caller has already.
+    """
+    found = [row(claim, settings.scale, root) for claim in all_claimed(settings, made)]
     for paper in unique(line["paper"] for line in found):
         own = [line for line in found if line["paper"] == paper]
         for line, value in zip(own, significance.controlled([line["p"] for line in own]), strict=True):
@@ -193,9 +197,14 @@ READABLE = {  # head: what stands under it
 
 def readable(found: list[dict], settings: Settings) -> str:
     """The claims in Markdown: counts, what they mean, columns aligned."""
-    meaning = "\n".join(f"- {verdict}: {said}" for verdict, said in VERDICTS.items())
-    body = [tuple(shown(line) for shown in READABLE.values()) for line in found]
-    return f"# Claims\n\n{tally(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}"
+    decided = [line for line in found if line["difference"] is not None]
+    if not decided:
+        return f"# Claims\n\n{tally(found)}\n\nNo claim has a run on both sides yet; claims.csv beside this lists them.\n"
+    meaning = "\n".join(f"- {verdict}: {said}" for verdict, said in VERDICTS.items() if any(line["verdict"] == verdict for line in found))
+    body = [tuple(shown(line) for shown in READABLE.values()) for line in decided]
+    rest = len(found) - len(decided)
+    waiting = f"\n{rest} more have no run on both sides: they are in claims.csv beside this.\n" if rest else ""
+    return f"# Claims\n\n{tally(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}{waiting}"
 
 
 def about(settings: Settings) -> str:

@@ -110,16 +110,23 @@ def shown(found: list[Cost]) -> str:
         (each.run.resolved.id, each.run.seed, each.state, each.images, amount(each.macs), amount(each.hours), each.basis) for each in found
     ]
     text = aligned(("cell", "seed", "state", "training images", "MACs", "hours", "worked out from"), body)
-    unknown = sum(each.left is None for each in found)
-    left = sum(each.left or 0 for each in found)
     uncounted = sum(each.macs is None for each in found)
     said = [
         f"{len(found)} runs, {sum(each.state == 'done' for each in found)} done: {sum(each.images for each in found):,} training images",
         f"{sum(each.macs or 0 for each in found):.3g} MACs"
         + (f" and those of {uncounted} twins, which are not counted" if uncounted else ""),
-        f"{left:.3g} hours left on one device" + (f", and {unknown} runs of unknown length: give --throughput" if unknown else ""),
+        hours_left(found),
     ]
     return f"{text}\n{'; '.join(said)}"
+
+
+def hours_left(found: list[Cost]) -> str:
+    """The hours of the runs whose length is known, and how many others there are."""
+    known = [each.left for each in found if each.left is not None]
+    unknown = len(found) - len(known)
+    if unknown and not any(known):
+        return f"hours left: unknown, for nothing says how fast {unknown} runs go: give --throughput"
+    return f"{sum(known):.3g} hours left on one device" + (f", and {unknown} runs of unknown length: give --throughput" if unknown else "")
 
 
 def amount(value: float | None) -> str:

@@ -1,4 +1,5 @@
-"""A table for one's own paper: printed beside obtained, as LaTeX (booktabs), Markdown or CSV; the papers' BibTeX entries. No torch.
+"""A table for one's own paper: printed beside obtained, as LaTeX (booktabs), Markdown or CSV; the papers' BibTeX entries; what was
+obtained as Hugging Face's model index. No torch.
 
 An obtained accuracy is bold where every claim that its line is the better side of, and that both sides ran for, is supported by its interval.
 """
@@ -13,7 +14,7 @@ from benchmark import metrics
 from benchmark.pins import published
 from benchmark.pins.published import Number
 from benchmark.pins.settings import Settings
-from benchmark.reports import tables
+from benchmark.reports import model_index, tables
 from benchmark.reports.claimed import accuracy_of, claims
 from benchmark.reports.claims import row as decided
 from benchmark.reports.markdown import aligned
@@ -148,4 +149,4 @@ def entry(paper: str, sheet: dict) -> str:
     return "\n".join([f"@misc{{{paper},", *lines_, "}", ""])
 
 
-FORMS = {"latex": latex, "markdown": markdown, "csv": as_csv, "bibtex": bibtex}
+FORMS = {"latex": latex, "markdown": markdown, "csv": as_csv, "bibtex": bibtex, "model-index": model_index.text}

@@ -68,7 +68,7 @@ def losses(number: int, run: Run, root: Path) -> list[dict]:
 
 def row(number: int, metrics: dict) -> dict:
     """What one run measured."""
-    spec, records = metrics["spec"], [Record.from_dict(layer) for layer in metrics["layers"]]
+    spec, records = metrics["spec"], metrics["records"]
     count = conventions.count("events", records)
     low, high = comparison.wilson(metrics["accuracy"], metrics["images"]["test"])
     return {

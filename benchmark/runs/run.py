@@ -48,7 +48,8 @@ class Run:
         return "damaged" if why else "failed" if (folder / "error.txt").exists() else "missing"
 
     def metrics(self, root: Path) -> dict | None:
-        """What the run measured; None if it is not done, or not believed. Not to be changed: it is kept and given again."""
+        """What the run measured, its layers as `records` too; None if it is not done, or not believed. Not to be changed: it is kept and
+        given again."""
         return self.read(root)[0]
 
     def why(self, root: Path) -> str:
@@ -93,17 +94,17 @@ def believed(path: Path, stamp: tuple, spec: str, seed: int) -> tuple[dict | Non
     """See Run.read; `stamp` changes with the file."""
     try:
         values = read_sealed(path)
-        check(values, json.loads(spec), seed)
+        records = check(values, json.loads(spec), seed)
     except Damaged as error:
         return None, str(error).removeprefix(f"{path} is damaged: ")
-    return values, ""
+    return {**values, "records": records}, ""
 
 
 # ---- what a run may say of itself
 
 
-def check(values: dict, spec: dict, seed: int) -> None:
-    """Damaged, saying why, if these cannot be the metrics of this specification and seed."""
+def check(values: dict, spec: dict, seed: int) -> list[Record]:
+    """The layers' records. Damaged, saying why, if these cannot be the metrics of this specification and seed."""
     missing = [key for key in KEYS if key not in values]
     expect(not missing, f"lacks {', '.join(missing)}")
     other = [key for key in sorted(spec.keys() | keys(values["spec"])) if not same(spec, values["spec"], key)]
@@ -111,10 +112,11 @@ def check(values: dict, spec: dict, seed: int) -> None:
     expect(values["seed"] == seed, f"is of seed {values['seed']}")
     check_accuracies(values, spec["time_steps"])
     check_amounts(values)
-    check_layers(values["layers"])
+    records = check_layers(values["layers"])
     check_firing(values["firing_by_threshold"])
     failed = values["checks"].get("failed") if isinstance(values["checks"], dict) else None
     expect(isinstance(failed, list) and all(isinstance(name, str) for name in failed), "checks do not say which failed")
+    return records
 
 
 def expect(good: bool, said: str) -> None:
@@ -156,9 +158,10 @@ def check_amounts(values: dict) -> None:
     expect(values["images_per_second"] is None or number(values["images_per_second"], 0), "images_per_second is no rate")
 
 
-def check_layers(layers: list) -> None:
+def check_layers(layers: list) -> list[Record]:
     """Records that conventions can count."""
     expect(isinstance(layers, list) and len(layers) > 0, "has no layers")
+    records = []
     for layer in layers:
         try:
             record = Record.from_dict(layer)
@@ -166,6 +169,8 @@ def check_layers(layers: list) -> None:
             raise Damaged(f"a layer is no record ({error})") from None
         amounts = (record.images, record.dense, record.events, record.values, record.spikes, record.neurons, record.inputs, record.total)
         expect(all(number(amount, 0) for amount in amounts) and record.spikes <= record.neurons, f"layer {record.name} is out of range")
+        records.append(record)
+    return records
 
 
 def check_firing(places) -> None:

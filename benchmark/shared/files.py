@@ -61,9 +61,10 @@ def seal(values: dict) -> str:
 
 def canonical(values: dict) -> str:
     """One text for equal values: sorted, without spaces. ValueError names what is NaN or infinite."""
-    if names := list(not_finite(values)):
-        raise ValueError(f"{', '.join(names)} is not a finite number")
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:  # looked for only then: a report reads hundreds of files, each of ten thousand values
+        raise ValueError(f"{', '.join(not_finite(values))} is not a finite number" if [*not_finite(values)] else str(error)) from None
 
 
 def not_finite(values, name: str = ""):

@@ -147,7 +147,8 @@ class Training:
         losses = {f"loss_{term}": value / max(1, self.batches.steps) for term, value in self.sums.items()}
         if not all(value == value for value in losses.values()):
             raise FloatingPointError(f"the loss is not a number in epoch {self.epoch + 1}: {losses}")
-        rates = {"lr": max(group["lr"] for group in self.optimizer.param_groups)}
+        rates = {"lr": rounded(max(group["lr"] for group in self.optimizer.param_groups))}
+        losses = {name: rounded(value) for name, value in losses.items()}
         accuracy = evaluate(self.student, self.batches, self.test_precision).mean
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.seconds = time.monotonic() - began
@@ -162,6 +163,11 @@ class Training:
         """A bar with the time left, on a terminal only; a log file gets one line per epoch."""
         total, done = self.epochs * self.batches.steps, self.epoch * self.batches.steps + self.step
         return tqdm(total=total, initial=done, desc=self.folder.parent.name, unit="step", disable=None, leave=False)
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: what a curve is read and drawn by."""
+    return float(f"{value:.6g}")
 
 
 @contextmanager

@@ -82,10 +82,19 @@ def parser() -> argparse.ArgumentParser:
     reference_.add_argument("table")
     reference_.add_argument("--directory", type=Path, default=Path(), help="working directory of its runs")
     report_ = command("report", report, "write results/report.html, one page to look at, from the runs that exist")
+    obtained_ = command(
+        "obtained", obtained, "write obtained.csv, every number that runs gave, and disagreements.csv, those unlike the printed"
+    )
+    curves_ = command("curves", curves, "write the learning curves of a table's runs as TensorBoard logs")
+    curves_.add_argument("table")
+    curves_.add_argument("--out", type=Path, help="folder of the logs (default: results/curves of the working directory)")
+    look_ = command("look", look, "before the first job: data, device, hours (called by the workflow where a run takes hours)")
+    look_.add_argument("runs", nargs="+", help="folders of runs, runs/<id>/seed<n>")
+    look_.add_argument("--elsewhere", action="store_true", help="the runs go to other machines: this one's device says nothing")
     export_ = command("export", export, "print a table for one's own paper: printed beside obtained, from the runs that exist")
     export_.add_argument("table")
-    export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex")
-    for one in (status_, table_, cost_, claims_, compare_, import_, report_, export_):
+    export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex|model-index")
+    for one in (status_, table_, cost_, claims_, compare_, import_, report_, obtained_, curves_, look_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
 
@@ -278,6 +287,21 @@ def report(arguments) -> None:
     print(page.write(chosen, home(arguments, chosen)))
 
 
+def obtained(arguments) -> None:
+    from benchmark.reports import obtained as joining
+
+    chosen = chosen_settings(arguments.config)
+    print(joining.write(chosen, home(arguments, chosen)))
+
+
+def curves(arguments) -> None:
+    from benchmark.reports import curves as logging
+
+    chosen = chosen_settings(arguments.config)
+    root = home(arguments, chosen)
+    print(logging.write(arguments.table, chosen, root, arguments.out or root / "results" / "curves"))
+
+
 def export(arguments) -> None:
     from benchmark.reports import export as exporting
 
@@ -334,6 +358,19 @@ def run(arguments) -> int | None:
         f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {a.cell}"
         f"  seed {a.seed}  {metrics['seconds']:.1f} s  on {spec['data']['name']}"
     )
+
+
+def look(arguments) -> int:
+    """What stands before the first job; 2 if it had better not start."""
+    from benchmark.workflow import looking
+
+    chosen = chosen_settings(arguments.config)
+    root = home(arguments, chosen)
+    names, _ = lines.sound([*published.tables(), *published.figures()], chosen)
+    known = {str(folder): run for folder, run in lines.runs_of(names, chosen).items()}
+    data_root = Path(os.environ.get("SPIKELEDGER_DATA_ROOT", chosen.data_root))
+    runs = [known[folder] for folder in arguments.runs if folder in known]
+    return looking.look(runs, chosen, root, data_root, partial(macs_of, root), arguments.elsewhere)
 
 
 def surface(arguments) -> int | None:

@@ -1,14 +1,16 @@
 """What lies behind a line: its recipe with the source of each value, its seeds, operations by every convention, rates, what made it."""
 
 import re
+import statistics
 from collections import Counter
 from pathlib import Path
 
 from benchmark import conventions
-from benchmark.conventions import Record
 from benchmark.reports import provenance
 from benchmark.reports.measured import Measured
 from benchmark.runs.run import Run
+
+BINS = 16  # columns that the time steps of a run take at most
 
 
 def recipe(measured: Measured) -> list[dict]:
@@ -31,14 +33,9 @@ def first(measured: Measured) -> dict | None:
     return next(iter(measured.runs.values()), None)
 
 
-def records(run: dict) -> list[Record]:
-    return [Record.from_dict(layer) for layer in run["layers"]]
-
-
 def operations(run: dict) -> list[dict]:
     """Accumulates, multiply-accumulates and energy of one inference by every convention, and what it leaves out."""
-    layers = records(run)
-    found = [conventions.count(name, layers) for name in conventions.names()]
+    found = [conventions.count(name, run["records"]) for name in conventions.names()]
     return [{**each, "left_out": left_out(each["uncounted"])} for each in found]
 
 
@@ -49,16 +46,28 @@ def left_out(names: list[str]) -> str:
 
 
 def rates(run: dict) -> list[dict]:
-    """Of every neuron layer its share of outputs that are not 0, in percent: over all, and at each step."""
-    neurons = [record for record in records(run) if record.neurons]
+    """Of every neuron layer its share of outputs that are not 0, in percent: over all, and as (step, share) at each."""
+    neurons = [record for record in run["records"] if record.neurons]
     return [
         {
             "layer": record.name,
             "rate": 100 * record.spikes / record.neurons,
-            "steps": [100 * spikes * len(record.rates) / record.neurons for spikes in record.rates],
+            "steps": binned([100 * spikes * len(record.rates) / record.neurons for spikes in record.rates]),
         }
         for record in neurons
     ]
+
+
+def binned(values: list[float]) -> list[tuple[str, float]]:
+    """(step, value) of each; of many, (steps, mean) of stretches: ("1-4", ...), ("5-8", ...)."""
+    count = min(BINS, len(values))
+    bounds = [(place * len(values) // count, (place + 1) * len(values) // count) for place in range(count)]
+    return [(str(end) if end - start == 1 else f"{start + 1}-{end}", statistics.mean(values[start:end])) for start, end in bounds]
+
+
+def step_names(found: list[dict]) -> list[str]:
+    """The heads of what `rates` gives: of the layer with the most steps."""
+    return [name for name, _ in max((layer["steps"] for layer in found), key=len)]
 
 
 def made(run: dict) -> list[tuple[str, str]]:

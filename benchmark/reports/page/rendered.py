@@ -38,7 +38,7 @@ def write(settings: Settings, root: Path) -> str:
 def html(settings: Settings, root: Path) -> tuple[str, list[charts.Figure]]:
     """The page from whatever runs lie under `root`, and its figures."""
     found, broken = gathered.every_table(settings, root)
-    claims, wrong = claimed(settings, root)
+    claims, wrong = claimed(settings, root, found)
     figures = charts.figures(found, claims, settings, root)
     places = {shown.number: shown.id for table in found for shown in table.numbers}
     text = environment().get_template("page.html.j2").render(
@@ -61,10 +61,10 @@ def html(settings: Settings, root: Path) -> tuple[str, list[charts.Figure]]:
     return text, [figure for figure in figures if figure.svg]
 
 
-def claimed(settings: Settings, root: Path) -> tuple[list[dict], str]:
+def claimed(settings: Settings, root: Path, found: list[Table]) -> tuple[list[dict], str]:
     """The claims, or what is wrong with a table that they rest on."""
     try:
-        return claiming.rows(settings, root), ""
+        return claiming.rows(settings, root, {table.name: [entry.measured.line for entry in table.entries] for table in found}), ""
     except UserError as error:
         return [], str(error)
 

@@ -1,6 +1,8 @@
 # What the rules share: settings from the configuration, and the runs of every table, resolved once.
 import json
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,6 +36,7 @@ DRAWN = [name for name in SOUND if name in published.figures()]
 SURFACES, PICTURED = (figures.cells_of(metric, DRAWN, SETTINGS) for metric in ("loss_surface", "pictures"))
 PICTURED |= references.pictured()
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES | PICTURED  # whose weights something reads
+TRAINS = ("train", "train_upstream", "train_pictured")
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
 
 # What must not count for a re-run reaches the commands as environment: where the repository and the data lie, and the device.
@@ -59,15 +62,31 @@ def upstream_weights(wildcards):
     return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
 
 
+def stands_for_events(data):
+    """Whether this data set of a specification is a stand-in for event recordings."""
+    return data["stand_in"] and data["form"] == "events"
+
+
 def behind(table):
     """Input of a table: the metrics of every run behind it, and the structures of its networks at paper size."""
     runs = [str(folder / "metrics.json") for folder in told(lines.runs_of, [table], SETTINGS)]
     return runs + [str(path) for path in told(structures.behind, table)]
 
 
+def look():
+    """Before the first job of runs that take hours: the end of the workflow if they had better not start."""
+    runs = [f"runs/{job.wildcards.cell}/seed{job.wildcards.seed}" for job in workflow.dag.needrun_jobs() if job.rule.name in TRAINS]
+    words = [sys.executable, "-m", "benchmark", "look", *runs, *([] if workflow.local_exec else ["--elsewhere"])]
+    words += ["--directory", ".", "--config", *CONFIG, f"scale={SETTINGS.scale}"]
+    if runs and (ended := subprocess.run(words, env={**os.environ, **{key: str(value) for key, value in ENVIRONMENT.items()}}).returncode):
+        raise SystemExit(ended)
+
+
 onstart:
     told(claim, Path(".snakemake"))
     handed.write(Path("runs"), CELLS.values())
+    if SETTINGS.scale != "smoke":
+        look()
     kept.keep(Path("results"), Path(".snakemake/kept"))
     if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
         warm.start(warm.address())

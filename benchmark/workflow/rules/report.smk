@@ -1,13 +1,37 @@
 # One page to look at, made anew whenever a run has come or gone: it trains nothing, what has not run is shown as not run.
 PAGE = code.ROOT / "benchmark/reports/page"
+FRAMES = sorted({run.resolved.spec["data"]["name"] for run in RUNS.values() if stands_for_events(run.resolved.spec["data"])})
+
+
+rule frames:
+    output:
+        "results/frames/{dataset}.png",
+    log:
+        "logs/frames/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(FRAMES),
+    localrule: True
+    conda:
+        "../../../envs/environment.yaml"
+    params:
+        code=lambda wildcards: code.of_closure(code.ROOT / kinds.dataset(wildcards.dataset)[1].file),
+    shell:
+        "tell {log:q} python -m benchmark draw {wildcards.dataset} --out {output:q}"
 
 
 rule report:
     input:
         list(map(str, published.tables().values())),
+        frames=expand("results/frames/{dataset}.png", dataset=FRAMES),
     output:
         page=report("results/report.html", caption="../captions/page.rst", category="Page", labels={"page": "everything"}),
-        figures=directory("results/figures"),
+        figures=report(
+            directory("results/figures"),
+            patterns=["{figure}.svg"],
+            caption="../captions/drawn.rst",
+            category="Page",
+            labels={"page": "{figure}"},
+        ),
     log:
         "logs/report.log",
     localrule: True

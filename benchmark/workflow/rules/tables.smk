@@ -3,7 +3,7 @@ from benchmark.reports import claims as claiming
 
 REPORTS = {
     name: code.of_closure(code.ROOT / f"benchmark/reports/{name}.py")
-    for name in ("tables", "figures", "claims", "implemented", "reference", "audit/__init__")
+    for name in ("tables", "figures", "claims", "implemented", "obtained", "reference", "audit/__init__")
 }
 LEARNED = [name for name in references.names() if references.pictured(name)]  # pre-trainings, of which there are pictures
 READERS = cells.digest("".join(code.of_closure(path) for kind in ("convention", "metric") for path in kinds.files(kind).values()))
@@ -19,7 +19,7 @@ rule table:
     log:
         "logs/{table}.log",
     wildcard_constraints:
-        table=r"(?!(?:published|audit|coverage|structure|claims)\.|figure)[^/.]+(\.[^/.]+)?",  # any other name, so that a misspelt one is told its neighbours
+        table=r"(?!(?:published|audit|coverage|structure|claims|obtained|disagreements)\.|figure)[^/.]+(\.[^/.]+)?",  # any other name, so that a misspelt one is told its neighbours
     localrule: True
     conda:
         "../../../envs/environment.yaml"
@@ -163,3 +163,26 @@ rule coverage:
         code=f"{REPORTS['implemented']} {READERS}",
     shell:
         "tell {log:q} python -m benchmark coverage --out {output:q}"
+
+
+rule obtained:
+    input:
+        list(map(str, published.tables().values())),
+    output:
+        obtained=report("results/obtained.csv", caption="../captions/obtained.rst", category="Tables", labels={"table": "obtained"}),
+        disagreements=report(
+            "results/disagreements.csv", caption="../captions/obtained.rst", category="Tables", labels={"table": "disagreements"}
+        ),
+    log:
+        "logs/obtained.log",
+    localrule: True
+    conda:
+        "../../../envs/environment.yaml"
+    params:
+        pins=lambda wildcards: cells.digest(repr(told(published.numbers))),
+        done=lambda wildcards: [str(folder) for folder, run in RUNS.items() if run.state(Path()) == "done"],
+        counted=lambda wildcards: sorted(map(str, Path("structures").glob("*/*.json"))),
+        code=f"{REPORTS['obtained']} {READERS}",
+        config=CONFIG,
+    shell:
+        "tell {log:q} python -m benchmark obtained --directory . --config {params.config:q}"
