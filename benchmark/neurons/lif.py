@@ -12,7 +12,7 @@ Deviations: none known.
 import torch
 from spikingjelly.activation_based.neuron import LIFNode
 
-from benchmark.neurons._fused import Fused, leaky
+from benchmark.neurons._fused import Fused, leaky, loop
 from benchmark.neurons._surrogates import surrogate_function
 
 CONSTANTS = {
@@ -41,11 +41,5 @@ class LIF(Fused, LIFNode):
 
 def reference(x, *, tau, v_threshold, v_reset, detach_reset, decay_input, surrogate, alpha):
     """Spikes [T, ...] from the equations; tau may be a tensor."""
-    fire, rest, spikes = surrogate_function(surrogate, alpha), v_reset or 0.0, []
-    v = torch.full_like(x[0], rest)
-    for current in x:
-        h = v + (current - (v - rest)) / tau if decay_input else v - (v - rest) / tau + current
-        spikes.append(fire(h - v_threshold))
-        spike = spikes[-1].detach() if detach_reset else spikes[-1]
-        v = h - v_threshold * spike if v_reset is None else h + (rest - h) * spike
-    return torch.stack(spikes)
+    constants = v_threshold, v_reset, detach_reset, decay_input, surrogate_function(surrogate, alpha)
+    return loop(x, torch.full_like(x[0], v_reset or 0.0), lambda value: value / tau, *constants)[0]
