@@ -105,7 +105,7 @@ def loop(x, v, leak, v_threshold, v_reset, detach_reset, decay_input, fire):
         h = v + leak(current - (v - rest)) if decay_input else v - leak(v - rest) + current
         spikes.append(fire(h - v_threshold))
         spike = spikes[-1].detach() if detach_reset else spikes[-1]
-        v = h - v_threshold * spike if v_reset is None else h + (rest - h) * spike
+        v = h - v_threshold * spike if v_reset is None else rest * spike + (1 - spike) * h
     return torch.stack(spikes), v
 
 

@@ -31,6 +31,7 @@ class Settings:
     readings: dict = field(hash=False)
     only: list = field(default_factory=list, hash=False)  # conditions; a line has to meet one of them
     compare: str = ""
+    neurons: str = "auto"
 
 
 def settings(overrides: dict | None = None, here: Path | None = None) -> Settings:

@@ -104,6 +104,8 @@ def parser() -> argparse.ArgumentParser:
     for one in (run_, surface_, pictures_):
         one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
+        neurons = os.environ.get("SPIKELEDGER_NEURONS", "auto")
+        one.add_argument("--neurons", default=neurons, help="what runs leaky neurons: auto, torch, numba or triton")
     network_ = command("network", network, "count a network at paper size (called by the workflow)")
     network_.add_argument("backbone")
     network_.add_argument("dataset", help="as printed")
@@ -327,6 +329,7 @@ def run(arguments) -> int | None:
     from benchmark.training.run import run as run_one
 
     a = arguments
+    choose(a.neurons)
     spec = handed.read(a.runs, a.cell)
     out = a.runs / a.cell / f"seed{a.seed}"
     metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads)
@@ -336,12 +339,19 @@ def run(arguments) -> int | None:
     )
 
 
+def choose(neurons: str) -> None:
+    from benchmark.neurons import _back_ends
+
+    _back_ends.choose(neurons)
+
+
 def surface(arguments) -> int | None:
     if (ended := warm.ask(arguments.words)) is not None:
         return ended
     from benchmark.training import surface as surrounding
 
     a = arguments
+    choose(a.neurons)
     surrounding.write(a.run, a.points, a.images, a.data_root, a.device, a.threads)
 
 
@@ -351,6 +361,7 @@ def pictures(arguments) -> int | None:
     from benchmark.training import pictures as drawing
 
     a = arguments
+    choose(a.neurons)
     out = a.out.with_suffix("") if a.out else a.run / "pictures"
     print(drawing.write(a.run, out, a.images, recipes.whole, a.data_root, a.device, a.threads))
 
