@@ -37,7 +37,7 @@ class TritonPass(torch.autograd.Function):
         x = _dense(x, 0 if shared else 1)
         spikes = _like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
-        ctx.constants, ctx.back, ctx.steps, ctx.shared = constants(charge, steps, shared), back, steps, shared
+        ctx.constants, ctx.back, ctx.shared = constants(charge, steps, shared), back, shared
         launch(_forward, last.numel(), x, spikes, last, last.numel(), rate, **ctx.constants)
         ctx.save_for_backward(x, rate)
         ctx.mark_non_differentiable(last)
