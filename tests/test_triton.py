@@ -83,7 +83,8 @@ def test_it_is_the_slow_loop(name, surrogate, v_reset, both):
 @each_fused
 @pytest.mark.parametrize("steps", [1, 2, 4, 16])
 def test_any_number_of_steps_and_any_size_around_a_block(name, steps, both, kernels):
-    for size in (3, kernels.BLOCK - 1, kernels.BLOCK, 2 * kernels.BLOCK + 17):
+    block = kernels.block(steps)
+    for size in (3, block - 1, block, 2 * block + 17):
         x = currents(steps, size)
         x[0, :2] = torch.tensor([3.0, -3.0])  # of few, too, one fires and one does not
         assert_equal(*both(name, x, detach_reset=False))
@@ -202,6 +203,10 @@ def test_each_device_has_its_fastest_and_a_name_is_a_name(by_name, monkeypatch):
     assert [_back_ends.chosen(device) for device in ("cpu", "cuda", "mps")] == ["numba", "triton", "spikingjelly"]
     monkeypatch.setattr(_back_ends, "installed", lambda: False)
     assert _back_ends.chosen("cuda") == "spikingjelly"
+    for name in ("torch", "spikingjelly"):
+        by_name(name)
+        node = layer("plif")
+        assert node(currents(4, 3, 50)).any() and node.ran == {name}
     by_name("torch")
     assert {_back_ends.chosen(device) for device in ("cpu", "cuda")} == {"torch"}
 

@@ -3,15 +3,15 @@
     torch    a slow loop over the steps, the gradient autograd's: what the others are held against
     numba    one pass on a CPU: `_fused.py`
     triton   one pass on a CUDA device: `_triton.py`; in Triton's interpreter (TRITON_INTERPRET=1) on a CPU too, which is for tests
-What the chosen one cannot run (double precision, a membrane carried over from an earlier call), spikingjelly's own does. A layer's `ran`
-says what did.
+    spikingjelly    what that library takes by itself; also where the chosen one cannot run (double precision, a membrane carried over)
+A layer's `ran` says what did. Neurons that have a loop and one pass for a CPU take the pass with auto or numba.
 """
 
 from importlib.util import find_spec
 
 from benchmark.shared.errors import UserError, unknown
 
-NAMES = ("auto", "torch", "numba", "triton")
+NAMES = ("auto", "torch", "numba", "triton", "spikingjelly")
 _chosen = "auto"
 
 

@@ -17,9 +17,9 @@ from benchmark.neurons._fused import KERNELS, _dense, _laid_out, _like
 from benchmark.neurons._surrogates import Tanh
 
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
-BLOCK = 512  # elements of one program
-LONGEST = 32  # steps whose membranes may stay in registers
+LONGEST = 32  # steps whose membranes stay in registers
 INTERPRETED = triton.knobs.runtime.interpret
+DEVICES = ("cuda", "cpu") if INTERPRETED else ("cuda",)
 EXACT = {"enable_fp_fusion": False}
 
 
@@ -30,7 +30,7 @@ class TritonPass(torch.autograd.Function):
 
     @staticmethod
     def fits(x) -> bool:
-        return 0 < len(x) <= LONGEST and x.numel() > 0 and (x.is_cuda or INTERPRETED) and x.dtype in TYPES
+        return 0 < len(x) <= LONGEST and x.numel() > 0 and x.device.type in DEVICES and x.dtype in TYPES
 
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back):
@@ -49,7 +49,8 @@ class TritonPass(torch.autograd.Function):
         size, (detach, kind, alpha) = grad_spikes[0].numel(), ctx.back
         grad_spikes = _laid_out(grad_spikes, x, ctx.shared)
         grad = torch.empty_like(x)
-        rates = None if rate is None else torch.empty(triton.cdiv(size, BLOCK), device=x.device)  # of each program, added in order
+        programs = triton.cdiv(size, ctx.constants["BLOCK"])
+        rates = None if rate is None else torch.empty(programs, device=x.device)  # of each program, added in order
         back = {"alpha": alpha, "norm": math.tanh(alpha / 2), "DETACH": detach, "KIND": kind}
         launch(_backward, size, grad_spikes, x, grad, rates, size, rate, **ctx.constants, **back)
         return grad, None if rates is None else rates.sum(dtype=torch.float64).to(rate), None, None, None, None
@@ -59,13 +60,18 @@ def constants(charge, steps, shared) -> dict:
     """What both kernels are told of the neuron and the shape; a reset of nan is a soft one, from rest at 0."""
     tau, learned, decay, threshold, reset = charge
     soft = reset != reset
-    flags = {"STEPS": steps, "SHARED": shared, "LEARNED": learned, "DECAY": decay, "SOFT": soft, "BLOCK": BLOCK}
+    flags = {"STEPS": steps, "SHARED": shared, "LEARNED": learned, "DECAY": decay, "SOFT": soft, "BLOCK": block(steps)}
     return {"tau": 1.0 if learned else tau, "threshold": threshold, "rest": 0.0 if soft else reset, **flags}
+
+
+def block(steps: int) -> int:
+    """Elements of one program: as many as four warps of an H100 have registers for without a spill, as compiled."""
+    return 512 if steps <= 4 else 256 if steps <= 8 else 128
 
 
 def launch(kernel, size: int, *arguments, **constants) -> None:
     with torch.cuda.device_of(arguments[0]):
-        kernel[(triton.cdiv(size, BLOCK),)](*arguments, **constants, **EXACT)
+        kernel[(triton.cdiv(size, constants["BLOCK"]),)](*arguments, **constants, **EXACT)
 
 
 @triton.jit

@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
         neurons = os.environ.get("SPIKELEDGER_NEURONS", "auto")
-        one.add_argument("--neurons", default=neurons, help="what runs leaky neurons: auto, torch, numba or triton")
+        one.add_argument("--neurons", default=neurons, help="what runs leaky neurons: auto, torch, numba, triton or spikingjelly")
     network_ = command("network", network, "count a network at paper size (called by the workflow)")
     network_.add_argument("backbone")
     network_.add_argument("dataset", help="as printed")
