@@ -80,6 +80,12 @@ def test_it_is_the_slow_loop(name, surrogate, v_reset, both):
         assert_equal(*both(name, currents(4, 3, 5, 7), v_reset=v_reset, surrogate=surrogate, **constants))
 
 
+@pytest.mark.parametrize("v_reset", [0.0, None])
+def test_it_fires_at_the_threshold(v_reset, kernels, by_name):
+    by_name("triton")
+    assert layer("lif", v_reset=v_reset, decay_input=False)(torch.tensor([[1.0, 1.0 - 2**-24]])).tolist() == [[1.0, 0.0]]
+
+
 @each_fused
 @pytest.mark.parametrize("steps", [1, 2, 4, 16])
 def test_any_number_of_steps_and_any_size_around_a_block(name, steps, both, kernels):

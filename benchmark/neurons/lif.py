@@ -1,11 +1,11 @@
-"""The leaky integrate-and-fire neuron of all backbones: spikingjelly's LIFNode with every constant written out, fused on the CPU.
+"""The leaky integrate-and-fire neuron of all backbones: spikingjelly's LIFNode with every constant written out, all steps in one kernel.
 
 h = v + (x - (v - rest)) / tau, or v - (v - rest) / tau + x; a spike where h >= threshold; then v = rest, or h - threshold.
 A tau of 1e9 makes it integrate without a leak in single precision.
 
 Source: spikingjelly 2.0.0, activation_based/neuron (LIFNode).
 Parity: spikes equal to that node's, gradients and membranes within 2e-6, for every kind of reset, leak and surrogate
-(tests/test_neurons.py).
+(tests/test_neurons.py); the Triton kernels likewise, with a slow loop, in Triton's interpreter alone (tests/test_triton.py).
 Deviations: none known.
 """
 
