@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parent.parent
 ROOMS = {  # room: files, and the tests that are about them
     "methods": ("methods/[a-z]*.py benchmark/method.py", "methods distillation conversion masking"),
-    "neurons": ("benchmark/neurons/[!_]*.py benchmark/neurons/_fused.py benchmark/neurons/_surrogates.py", "neurons conversion"),
+    "neurons": ("benchmark/neurons/*.py", "neurons triton conversion"),
     "datasets": ("benchmark/datasets/[!_]*.py benchmark/datasets/_[!t]*.py", "datasets events"),
     "training": ("benchmark/training/*.py benchmark/training/forms/*.py", "training augment distillation events"),
     "operations": ("benchmark/conventions/*.py benchmark/measuring/*.py benchmark/metrics/*.py", "operations structure checks metrics"),

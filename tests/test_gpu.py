@@ -3,9 +3,12 @@
 import pytest
 import torch
 from helpers import data, network, run, specification
+from test_neurons import layer
+from test_neurons import run as passes
 
 from benchmark.networks import build as networks
-from benchmark.neurons import maker
+from benchmark.neurons import _back_ends, maker
+from benchmark.neurons._surrogates import SURROGATES
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -24,6 +27,37 @@ def test_the_neuron_is_the_same_on_both_devices(dtype, tolerance):
     assert torch.allclose(answers[0][1], answers[1][1], atol=tolerance)
 
 
+@pytest.fixture(params=["torch", "triton"])
+def by_name(request, monkeypatch):
+    monkeypatch.setattr(_back_ends, "_chosen", request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("name", ["lif", "plif"])
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("steps", [1, 4, 16])
+def test_each_back_end_is_the_slow_loop_on_the_cpu(name, surrogate, v_reset, steps, by_name, monkeypatch):
+    """tau 2: the slow loop on a GPU multiplies by 1 / tau, which is then the same."""
+    x, constants = torch.randn(steps, 3, 777) * 2 + 0.5, {"surrogate": surrogate, "v_reset": v_reset, "detach_reset": False}
+    node = layer(name, **constants).cuda()
+    found = passes(node, x.cuda())
+    monkeypatch.setattr(_back_ends, "_chosen", "torch")
+    expected = passes(layer(name, **constants), x)
+    assert node.ran == {by_name} and torch.equal(found[0].cpu(), expected[0])
+    torch.testing.assert_close(found[1].cpu(), expected[1], rtol=1e-5, atol=1e-6)
+    for key, grad in expected[2].items():
+        torch.testing.assert_close(found[2][key].cpu(), grad, rtol=1e-4, atol=1e-5)
+
+
+def test_triton_divides_as_a_cpu_does(monkeypatch):
+    x, answers = torch.randn(8, 3, 7777) * 2 + 0.5, []
+    for back_end, there in (("torch", x), ("triton", x.cuda())):
+        monkeypatch.setattr(_back_ends, "_chosen", back_end)
+        answers.append(layer("lif", tau=1.7)(there).cpu())
+    assert torch.equal(*answers)
+
+
 def test_a_static_image_is_expanded_over_time_on_the_gpu():
     model = networks.build(network("spikformer", dim=48, heads=12), 10, [3, 16, 16], 4).cuda().eval()
     images = torch.rand(2, 3, 16, 16, device="cuda")
@@ -38,6 +72,7 @@ def test_a_run_on_the_gpu(tmp_path, precision):
     recipe = {"precision": precision, "randaugment": "rand-m9-n1-mstd0.4-inc1", "erasing": 0.25, "mixup": 0.5}
     metrics = run(specification(network=network("spikformer"), data=data("digits", "digits"), recipe=recipe), tmp_path, on="cuda")
     assert metrics["trained"][0]["hardware"]["gpu"] and metrics["measured"]["hardware"]["gpu"]
+    assert metrics["measured"]["neurons"] == metrics["trained"][0]["neurons"] == ["spikingjelly"]
     assert metrics["epochs"] == 2 and metrics["checks"]["failed"] == []
 
 

@@ -120,7 +120,7 @@ FIELDS = {
     *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
     *("normalisation", "predictions", "weights", "trained", "measured"),
 }
-SESSION = {"commit", "dirty", "python", "packages", "hardware"}
+SESSION = {"commit", "dirty", "python", "packages", "hardware", "neurons"}
 
 
 def test_a_run_writes_what_it_is_for(whole):
@@ -136,9 +136,17 @@ def test_a_run_writes_what_it_is_for(whole):
     (session,) = metrics["trained"]
     assert session.keys() == SESSION | {"from_epoch", "from_step"} and (session["from_epoch"], session["from_step"]) == (0, 0)
     assert metrics["measured"].keys() == SESSION | {"finished"}
+    assert session["neurons"] == metrics["measured"]["neurons"] == ["numba"]
     assert session["hardware"]["device"] == "cpu" and session["packages"]["torch"] == torch.__version__.split("+")[0]
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", metrics["measured"]["finished"])
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "curve.csv", "layers.csv", "metrics.json", "predictions.npz", "weights.pt"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
+        "curve.csv",
+        "layers.csv",
+        "metrics.json",
+        "predictions.npz",
+        "weights.pt",
+    ]
 
 
 def by_hand(folder):

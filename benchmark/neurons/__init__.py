@@ -19,6 +19,11 @@ def maker(constants: dict) -> "Maker":
     return Maker(importlib.import_module(f"benchmark.neurons.{name.replace('-', '_')}"), constants)
 
 
+def ran(module) -> list[str]:
+    """The implementations that ran a network's neurons so far: torch, numba, triton, spikingjelly."""
+    return sorted({name for layer in module.modules() for name in getattr(layer, "ran", ())})
+
+
 class Maker:
     """`fire()` is a new layer with these constants, `fire(v_threshold=0.5)` one with another threshold; `constants` has all, and `name`."""
 

@@ -10,7 +10,7 @@ and has
                                        gradient is autograd's; learned parameters are passed by their names among the constants
 
 The layer is a module with `Neuron` among its bases. A neuron that is its equations alone derives from `Stepwise`, see `_template.py`; a
-leaky one with a fast kernel from `_fused.Fused`, see `lif.py`. Back ends for other devices belong into the neuron's file.
+leaky one with fast kernels from `_fused.Fused`, see `lif.py` and `_back_ends.py`. Other kernels belong into the neuron's file.
 """
 
 import torch
@@ -25,6 +25,7 @@ class Neuron:
     """
 
     sends: str  # the file's SENDS; operations are counted by it
+    ran: frozenset[str] = frozenset()  # the implementations that ran this layer so far: torch, numba, triton or spikingjelly
 
 
 class Stepwise(Neuron, MemoryModule):
@@ -34,6 +35,7 @@ class Stepwise(Neuron, MemoryModule):
         raise NotImplementedError
 
     def forward(self, x):
+        self.ran |= {"torch"}
         sent = torch.stack([self.step(current) for current in single_precision(x)])
         for name, value in self.named_memories():
             setattr(self, name, value.detach())

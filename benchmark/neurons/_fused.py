@@ -1,7 +1,8 @@
 """A leaky neuron over all steps in one pass, forwards and backwards, on the CPU: numba kernels in the input's own storage order.
 
-`Fused` makes a spikingjelly node run them: the T steps go over a block that stays in cache. On a GPU, in double or half precision, with a
-surrogate that the kernel does not know, or while a membrane is carried over from an earlier call, spikingjelly's own implementation runs.
+`Fused` makes a spikingjelly node run them, the T steps going over a block that stays in cache, or on a CUDA device those of `_triton.py`,
+see `_back_ends.py`. In double precision (and in half precision on a CPU), with a surrogate that a kernel does not know, or while a
+membrane is carried over from an earlier call, spikingjelly's own implementation runs.
 Spikes are equal to spikingjelly's, gradients agree to 1e-6 (tests/test_neurons.py).
 """
 
@@ -13,6 +14,7 @@ import torch
 from numba.extending import overload
 from spikingjelly.activation_based import surrogate
 
+from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Neuron, single_precision
 from benchmark.neurons._surrogates import surrogate_function
 from benchmark.shared.errors import UserError
@@ -49,35 +51,77 @@ class Fused(Neuron):
         return None
 
     def multi_step_forward(self, x_seq, *args, **kwargs):
-        if self.fits(x_seq):
-            return self.fused(x_seq)
-        spikes = super().multi_step_forward(single_precision(x_seq), *args, **kwargs).to(x_seq.dtype)
+        name = self.implementation(x_seq)
+        self.ran |= {name}
+        if kernels := one_pass(name):
+            return self.fused(x_seq, kernels)
+        x = single_precision(x_seq)
+        spikes = self.loop(x) if name == "torch" else super().multi_step_forward(x, *args, **kwargs)
         self.v = self.v.detach()
+        return spikes.to(x_seq.dtype)
+
+    def implementation(self, x) -> str:
+        """The name of what runs this input in the neuron's state."""
+        name = _back_ends.chosen(x.device.type)
+        plain = not self.store_v_seq and self._neuron_precision is None
+        return name if plain and (name == "torch" or self.fits(x, one_pass(name))) else "spikingjelly"
+
+    def fits(self, x, kernels) -> bool:
+        """Whether these kernels, None for none, can run this input in the neuron's state."""
+        fresh = not isinstance(self.v, torch.Tensor)
+        return kernels is not None and fresh and type(self.surrogate_function) in kernels.surrogates and kernels.fits(x)
+
+    def loop(self, x):
+        """Spikes [T, ...] step by step in plain torch."""
+        constants = self.v_threshold, self.v_reset, self.detach_reset, self.decay_input, self.surrogate_function
+        rate = self.learned_leak()
+        leak = (lambda value: value / self.tau) if rate is None else (lambda value: value * rate)
+        spikes, self.v = loop(x, self.v, leak, *constants)
         return spikes
 
-    def fits(self, x) -> bool:
-        """Whether the kernel can run this input in the neuron's state."""
-        fresh = not isinstance(self.v, torch.Tensor) and not self.store_v_seq and self._neuron_precision is None
-        known = type(self.surrogate_function) in KERNELS
-        return fresh and known and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-
-    def fused(self, x):
+    def fused(self, x, kernels):
         rate, function = self.learned_leak(), self.surrogate_function
-        leak = self.tau if rate is None else rate.item()
         reset = math.nan if self.v_reset is None else self.v_reset
-        charge = (leak, rate is not None, self.decay_input, self.v_threshold, reset)
+        charge = (self.tau if rate is None else None, rate is not None, self.decay_input, self.v_threshold, reset)
         shared = x.stride(0) == 0 and x.shape[0] > 1
-        back = (self.detach_reset, KERNELS[type(function)], function.alpha)
-        spikes, self.v = Pass.apply(x[0] if shared else x, rate, x.shape[0], shared, charge, back)
+        back = (self.detach_reset, kernels.surrogates[type(function)], function.alpha)
+        spikes, self.v = kernels.apply(x[0] if shared else x, rate, x.shape[0], shared, charge, back)
         return spikes
+
+
+def one_pass(name: str):
+    """The kernels of a back end, as a torch function of all steps; None if it has none."""
+    if name == "triton":
+        from benchmark.neurons._triton import TritonPass
+
+        return TritonPass
+    return Pass if name == "numba" else None
+
+
+def loop(x, v, leak, v_threshold, v_reset, detach_reset, decay_input, fire):
+    """Currents x [T, ...] and a membrane -> (spikes [T, ...], membrane) from the equations; leak: the share of a value that a step takes."""
+    rest, spikes = v_reset or 0.0, []
+    for current in x:
+        h = v + leak(current - (v - rest)) if decay_input else v - leak(v - rest) + current
+        spikes.append(fire(h - v_threshold))
+        spike = spikes[-1].detach() if detach_reset else spikes[-1]
+        v = h - v_threshold * spike if v_reset is None else rest * spike + (1 - spike) * h
+    return torch.stack(spikes), v
 
 
 class Pass(torch.autograd.Function):
     """All T steps in one pass over the input in its own storage order; saves the charged membranes, or the input where it is smaller (in
     half precision, or the same at every step): then the way back charges them anew, to the bit."""
 
+    surrogates = KERNELS
+
+    @staticmethod
+    def fits(x) -> bool:
+        return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back):
+        charge = charge if rate is None else (rate.item(), *charge[1:])
         x = _dense(x, 0 if shared else 1)
         spikes = _like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
@@ -95,9 +139,7 @@ class Pass(torch.autograd.Function):
     def backward(ctx, grad_spikes, _):
         (saved,) = ctx.saved_tensors
         x, charged = (saved, None) if ctx.again else (None, saved)
-        given, layout = (1, (saved.numel(), *saved.stride())) if ctx.shared else (ctx.steps, saved.stride())
-        if grad_spikes.stride() != layout:
-            grad_spikes = torch.empty_strided(grad_spikes.shape, layout, dtype=saved.dtype).copy_(grad_spikes)
+        given, grad_spikes = 1 if ctx.shared else ctx.steps, _laid_out(grad_spikes, saved, ctx.shared)
         grad = torch.empty_like(saved)
         rates = np.zeros(-(-saved.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
         rows = _rows(grad_spikes, ctx.steps), _rows(x, given), _rows(charged, given), _rows(grad, given)
@@ -120,7 +162,15 @@ def _dense(x, time_dims):
 
 def _like(x, steps):
     """An empty [steps, *x.shape] whose every step has x's memory layout."""
-    return torch.empty_strided((steps, *x.shape), (x.numel(), *x.stride()), dtype=x.dtype)
+    return torch.empty_strided((steps, *x.shape), (x.numel(), *x.stride()), dtype=x.dtype, device=x.device)
+
+
+def _laid_out(grad_spikes, saved, shared):
+    """The gradient [T, ...] in the storage order of what was saved, [T, ...] or, shared by all steps, [...]."""
+    layout = (saved.numel(), *saved.stride()) if shared else saved.stride()
+    if grad_spikes.stride() == layout:
+        return grad_spikes
+    return torch.empty_strided(grad_spikes.shape, layout, dtype=saved.dtype, device=saved.device).copy_(grad_spikes)
 
 
 def _rows(x, rows):

@@ -1,18 +1,18 @@
-"""The leaky integrate-and-fire neuron of all backbones: spikingjelly's LIFNode with every constant written out, fused on the CPU.
+"""The leaky integrate-and-fire neuron of all backbones: spikingjelly's LIFNode with every constant written out, all steps in one kernel.
 
 h = v + (x - (v - rest)) / tau, or v - (v - rest) / tau + x; a spike where h >= threshold; then v = rest, or h - threshold.
 A tau of 1e9 makes it integrate without a leak in single precision.
 
 Source: spikingjelly 2.0.0, activation_based/neuron (LIFNode).
 Parity: spikes equal to that node's, gradients and membranes within 2e-6, for every kind of reset, leak and surrogate
-(tests/test_neurons.py).
+(tests/test_neurons.py); the Triton kernels likewise, with a slow loop, in Triton's interpreter alone (tests/test_triton.py).
 Deviations: none known.
 """
 
 import torch
 from spikingjelly.activation_based.neuron import LIFNode
 
-from benchmark.neurons._fused import Fused, leaky
+from benchmark.neurons._fused import Fused, leaky, loop
 from benchmark.neurons._surrogates import surrogate_function
 
 CONSTANTS = {
@@ -41,11 +41,5 @@ class LIF(Fused, LIFNode):
 
 def reference(x, *, tau, v_threshold, v_reset, detach_reset, decay_input, surrogate, alpha):
     """Spikes [T, ...] from the equations; tau may be a tensor."""
-    fire, rest, spikes = surrogate_function(surrogate, alpha), v_reset or 0.0, []
-    v = torch.full_like(x[0], rest)
-    for current in x:
-        h = v + (current - (v - rest)) / tau if decay_input else v - (v - rest) / tau + current
-        spikes.append(fire(h - v_threshold))
-        spike = spikes[-1].detach() if detach_reset else spikes[-1]
-        v = h - v_threshold * spike if v_reset is None else h + (rest - h) * spike
-    return torch.stack(spikes)
+    constants = v_threshold, v_reset, detach_reset, decay_input, surrogate_function(surrogate, alpha)
+    return loop(x, torch.full_like(x[0], v_reset or 0.0), lambda value: value / tau, *constants)[0]

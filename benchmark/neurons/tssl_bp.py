@@ -51,6 +51,7 @@ class TSSLBP(Neuron, MemoryModule):
         self.register_memory("a", 0.0)
 
     def forward(self, x):
+        self.ran |= {"torch"}
         traces, v, a = Pass.apply(single_precision(x), self.v, self.a, *self.constants)
         self.v, self.a = v.detach(), a.detach()
         return traces.to(x.dtype)

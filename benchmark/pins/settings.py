@@ -32,6 +32,7 @@ class Settings:
     only: list = field(default_factory=list, hash=False)  # conditions; a line has to meet one of them
     compare: str = ""
     cpu: bool = False
+    neurons: str = "auto"
 
 
 def settings(overrides: dict | None = None, here: Path | None = None) -> Settings:

@@ -2,7 +2,8 @@
 
     python -m benchmark.timing.training_step [--dim 96] [--depth 2] [--batch 32] [--repeats 9]
 
-The three are interleaved, so that a machine whose speed drifts slows all of them; the median of each is printed, and its ratio to ReLU.
+The three are interleaved, so that a machine whose speed drifts slows all of them; the median of each is printed with what ran its neurons,
+and its ratio to ReLU.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from spikingjelly.activation_based.neuron import LIFNode
 from torch import nn
 
 from benchmark.backbones import spikformer
-from benchmark.neurons import maker
+from benchmark.neurons import maker, ran
 
 STEPS, CLASSES = 4, 10
 
@@ -61,11 +62,12 @@ def trainer(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, bf16: 
     return step
 
 
-def measure(size: dict, batch: int, repeats: int, bf16: bool) -> dict[str, float]:
-    """Median CPU seconds of one step for each kind of neuron."""
+def measure(size: dict, batch: int, repeats: int, bf16: bool) -> dict[str, tuple[str, float]]:
+    """For each kind of neuron what ran it, and the median CPU seconds of one step."""
     images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (batch,))
-    trainers = {kind: trainer(network(fire, size), images, labels, bf16) for kind, fire in KINDS.items()}
+    models = {kind: network(fire, size) for kind, fire in KINDS.items()}
+    trainers = {kind: trainer(model, images, labels, bf16) for kind, model in models.items()}
     losses = {kind: [step(), step()] for kind, step in trainers.items()}  # warm-up
     if not bf16 and abs(losses["ours"][0] - losses["spikingjelly"][0]) > 1e-6:
         raise SystemExit(f"the networks do not compute the same: {losses}")
@@ -75,7 +77,7 @@ def measure(size: dict, batch: int, repeats: int, bf16: bool) -> dict[str, float
             began = time.process_time()
             step()
             seconds[kind].append(time.process_time() - began)
-    return {kind: statistics.median(values) for kind, values in seconds.items()}
+    return {kind: (", ".join(ran(models[kind])), statistics.median(values)) for kind, values in seconds.items()}
 
 
 def main() -> None:
@@ -88,8 +90,8 @@ def main() -> None:
     size = {"depth": chosen.depth, "dim": chosen.dim, "heads": 12}
     for bf16 in (False, True):
         found = measure(size, chosen.batch, chosen.repeats, bf16)
-        for kind, seconds in found.items():
-            print(f"{'bf16' if bf16 else 'fp32'}  {kind:12}  {seconds:.3f} s  {seconds / found['relu']:.2f} x ReLU")
+        for kind, (by, seconds) in found.items():
+            print(f"{'bf16' if bf16 else 'fp32'}  {kind:12}  {by:6}  {seconds:.3f} s  {seconds / found['relu'][1]:.2f} x ReLU")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from benchmark.neurons import _back_ends
 from benchmark.shared.errors import UserError
 
 
@@ -46,9 +47,10 @@ _leases: list = []
 
 
 def prepare(device: torch.device, threads: int) -> None:
-    """Threads of torch and of the neuron's kernel; on a GPU TF32 off, so that fp32 means fp32."""
+    """Threads of torch and of the neuron's kernel; on a GPU TF32 off, so that fp32 means fp32. UserError: neurons that do not run there."""
     import numba
 
+    _back_ends.check(device.type)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     torch.set_num_threads(threads)  # after numba, whose first call sets torch's threads to all there are
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmark.networks.build import reset
 from benchmark.networks.recompute import recomputed
+from benchmark.neurons import ran
 from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
@@ -77,6 +78,11 @@ class Training:
         else:
             self.put(fresh)
 
+    def save(self) -> None:
+        """A checkpoint, which says what ran the neurons of this session."""
+        self.sessions[-1]["neurons"] = ran(self.student)
+        self.checkpoint.save(self.state(), self.epoch, self.step)
+
     def train(self) -> None:
         """All epochs that are left. SystemExit(75) after a signal, with the checkpoint written."""
         began = time.monotonic() - self.seconds
@@ -85,7 +91,7 @@ class Training:
                 self.train_epoch(stop, bar, began)
                 self.end_epoch(began)
                 if self.checkpoint.due() or self.epoch == self.epochs:
-                    self.checkpoint.save(self.state(), self.epoch, 0)
+                    self.save()
 
     def train_epoch(self, stop, bar, began) -> None:
         """The steps of this epoch that are left, from `self.step`."""
@@ -100,7 +106,7 @@ class Training:
             bar.update()
             if stop:
                 self.seconds, self.stepping = time.monotonic() - began, time.monotonic() - started
-                self.checkpoint.save(self.state(), self.epoch, self.step)
+                self.save()
                 print(f"stopped by {stop[0]} at epoch {self.epoch + 1}, step {self.step}: run again to go on", file=sys.stderr)
                 raise SystemExit(INTERRUPTED)
         self.sums = {term: float(value) for term, value in self.sums.items()}  # waits for the device

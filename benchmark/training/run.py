@@ -20,6 +20,7 @@ from benchmark.method import Method
 from benchmark.networks import build as network
 from benchmark.networks.converting.conversion import Converted
 from benchmark.networks.layers import count_parameters
+from benchmark.neurons import ran
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed
 from benchmark.training import device as devices
@@ -82,7 +83,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "peak_memory_MB": devices.peak_memory_mb(device),
         **weights,
         "trained": training.sessions,
-        "measured": {**session, "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
+        "measured": {**session, "neurons": ran(training.student), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
     }
     write_sealed(out / "metrics.json", metrics)
     training.checkpoint.remove()

@@ -113,6 +113,8 @@ def parser() -> argparse.ArgumentParser:
     for one in (run_, surface_, pictures_):
         one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
+        neurons = os.environ.get("SPIKELEDGER_NEURONS", "auto")
+        one.add_argument("--neurons", default=neurons, help="what runs leaky neurons: auto, torch, numba, triton or spikingjelly")
     network_ = command("network", network, "count a network at paper size (called by the workflow)")
     network_.add_argument("backbone")
     network_.add_argument("dataset", help="as printed")
@@ -351,6 +353,7 @@ def run(arguments) -> int | None:
     from benchmark.training.run import run as run_one
 
     a = arguments
+    choose(a.neurons)
     spec = handed.read(a.runs, a.cell)
     out = a.runs / a.cell / f"seed{a.seed}"
     metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads)
@@ -373,12 +376,19 @@ def look(arguments) -> int:
     return looking.look(runs, chosen, root, data_root, partial(macs_of, root), arguments.elsewhere)
 
 
+def choose(neurons: str) -> None:
+    from benchmark.neurons import _back_ends
+
+    _back_ends.choose(neurons)
+
+
 def surface(arguments) -> int | None:
     if (ended := warm.ask(arguments.words)) is not None:
         return ended
     from benchmark.training import surface as surrounding
 
     a = arguments
+    choose(a.neurons)
     surrounding.write(a.run, a.points, a.images, a.data_root, a.device, a.threads)
 
 
@@ -388,6 +398,7 @@ def pictures(arguments) -> int | None:
     from benchmark.training import pictures as drawing
 
     a = arguments
+    choose(a.neurons)
     out = a.out.with_suffix("") if a.out else a.run / "pictures"
     print(drawing.write(a.run, out, a.images, recipes.whole, a.data_root, a.device, a.threads))
 

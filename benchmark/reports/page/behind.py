@@ -71,15 +71,16 @@ def step_names(found: list[dict]) -> list[str]:
 
 
 def made(run: dict) -> list[tuple[str, str]]:
-    """What trained and what measured a run: commit, Python, hardware."""
+    """What trained and what measured a run: commit, Python, hardware, what ran its neurons."""
     sessions = [("trained", each) for each in run["trained"]] + [("measured", run["measured"])]
     return [(what, made_by(session)) for what, session in sessions]
 
 
 def made_by(session: dict) -> str:
-    """Commit, whether the files differed from it, Python, hardware; what a session does not say is left out."""
+    """Commit, whether the files differed from it, Python, hardware, what ran the neurons; what a session does not say is left out."""
     commit = f"{session.get('commit') or 'no commit'}{' with changes' if session.get('dirty') else ''}"
-    return ", ".join(filter(None, (commit, told({"Python": session.get("python")}), told(session.get("hardware", {})))))
+    parts = commit, told({"Python": session.get("python")}), told(session.get("hardware", {}))
+    return ", ".join(filter(None, (*parts, told({"neurons": session.get("neurons")}))))
 
 
 def told(value) -> str:

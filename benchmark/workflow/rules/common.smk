@@ -39,11 +39,13 @@ UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} |
 TRAINS = ("train", "train_upstream", "train_pictured")
 CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
 
-# What must not count for a re-run reaches the commands as environment: where the repository and the data lie, and the device.
+# What must not count for a re-run reaches the commands as environment: where the repository and the data lie, the device,
+# and what runs the neurons.
 ENVIRONMENT = {
     "PYTHONPATH": workflow.basedir,
     "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
     "SPIKELEDGER_DEVICE": SETTINGS.device,
+    "SPIKELEDGER_NEURONS": SETTINGS.neurons,
     warm.ADDRESS: warm.address(),
 }
 EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
