@@ -16,7 +16,7 @@ from benchmark.reports.measured import Measured
 from benchmark.runs import lines
 from benchmark.shared.errors import UserError
 
-WHOLE = comparable.MODELS[""]  # the printed network, no twin of it
+WHOLE = comparable.MODELS[False]  # the printed network, no twin of it
 TASK = {"type": "image-classification", "name": "Image Classification"}
 
 

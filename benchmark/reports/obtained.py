@@ -61,7 +61,7 @@ def obtained(number: published.Number, row: dict) -> dict | None:
     about = {"paper": number.paper, "table": number.table, "metric": name, "unit": number.unit, "source": number.source}
     columns = {key: row[key] for key in (*ABOUT, *RAN, "origin")}
     if metrics.metric(name).of == "structure":  # counted on the paper-size network, whatever ran
-        columns |= {"data": row["dataset"], "model": comparable.MODELS[""], "n_seeds": 0, "differs": "", "checks": "", "run": ""}
+        columns |= {"data": row["dataset"], "model": comparable.MODELS[False], "n_seeds": 0, "differs": "", "checks": "", "run": ""}
     return {**about, **columns, **values, "difference": difference, "verdict": verdict}
 
 
