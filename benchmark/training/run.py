@@ -20,8 +20,8 @@ from benchmark.method import Method
 from benchmark.networks import build as network
 from benchmark.networks.converting.conversion import Converted
 from benchmark.networks.layers import count_parameters
-from benchmark.shared.errors import UserError
-from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed
+from benchmark.shared.errors import Damaged, UserError
+from benchmark.shared.files import lock, read_sealed, replacing, sha256, stamp, write_csv, write_sealed
 from benchmark.training import device as devices
 from benchmark.training import predictions
 from benchmark.training.batches import Batches, load
@@ -39,13 +39,18 @@ BY_STEP = 1024  # steps; of a conversion's longer run a layer's amounts are coun
 NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
 
-def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int) -> dict:
+def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int, before: tuple = ()) -> dict:
     """Train, measure and write one run, runs/<id>/seed<n>; returns its metrics. Waits while an orphan of a killed workflow works on it.
 
     recipe: spec's, with the neutral values filled in. What lies above is found beside it, at runs/<id above>/seed0.
+    before: the stamp of metrics.json when the run was asked for, by default now: what has been written since is the orphan's, and the result.
     """
     out.mkdir(parents=True, exist_ok=True)
+    before = before or stamp(out / "metrics.json")
     with lock(out / ".lock"):
+        if stamp(out / "metrics.json") != before and (metrics := finished(out)):
+            Checkpoint(out, {}).remove()  # it may have been killed before that
+            return metrics
         (out / "error.txt").unlink(missing_ok=True)
         try:
             return _run(spec, recipe, seed, out, data_root, device_name, threads)
@@ -87,7 +92,18 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
     write_sealed(out / "metrics.json", metrics)
     training.checkpoint.remove()
     training.checkpoint.beside("evaluation").remove()
+    training.pulse.remove()
     return metrics
+
+
+def finished(out: Path) -> dict | None:
+    """The metrics of a run that left all its files; None if it is not whole."""
+    try:
+        metrics = read_sealed(out / "metrics.json")
+        whole = sha256(out / "weights.pt") == metrics["weights"] and all((out / name).exists() for name in ("curve.csv", "layers.csv"))
+    except (Damaged, OSError, KeyError):
+        return None
+    return metrics if whole else None
 
 
 def save(module: nn.Module, path: Path) -> str:

@@ -70,7 +70,7 @@ onstart:
     handed.write(Path("runs"), CELLS.values())
     kept.keep(Path("results"), Path(".snakemake/kept"))
     if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
-        warm.start(warm.address())
+        warm.start(warm.address(), Path("logs/warm.log"))
 
 
 onerror:
