@@ -18,7 +18,7 @@ class Progress:
         """In words; steps: of an epoch, where the run has not told them."""
         steps = self.steps or steps
         if self.epoch >= epochs:
-            return f"epoch {epochs}/{epochs}, measuring"
+            return f"epoch {epochs}/{epochs}, to be measured"
         done = self.epoch + self.step / steps
         left = f", about {duration(self.seconds / done * (epochs - done))} left" if self.seconds and done else ""
         return f"epoch {self.epoch + 1}/{epochs}, step {self.step} of {steps}{left}"

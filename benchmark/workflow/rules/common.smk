@@ -65,6 +65,10 @@ def behind(table):
     return runs + [str(path) for path in told(structures.behind, table)]
 
 
+if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
+    told(claim, Path(".snakemake"))
+
+
 onstart:
     told(claim, Path(".snakemake"))
     handed.write(Path("runs"), CELLS.values())
@@ -75,3 +79,6 @@ onstart:
 
 onerror:
     kept.restore(Path("results"), Path(".snakemake/kept"))
+    waiting = [job.wildcards[0] for job in workflow.dag.needrun_jobs() if job.rule.name in ("table", "figure")]
+    for name in kept.mark(waiting, SETTINGS, Path()):
+        print(f"results/{name}.csv is written without what failed, which its rows say", file=sys.stderr)
