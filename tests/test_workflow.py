@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import sys
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,26 @@ def test_a_failed_cell_leaves_its_table_with_its_reason_and_the_others(tree):
     assert (word, value) == ("failed", "") and why.startswith("UserError: device 'cuda:99' is not there")
     assert verdicts and {found[1:] for found in verdicts.values()} == {("43.21", "")}
     assert "cuda:99" in target.with_suffix(".md").read_text() and target.stat().st_mtime < 2, "the next workflow must make it anew"
+
+
+def test_a_run_that_outlived_its_workflow_is_not_repeated(tree):
+    """On a cluster jobs go on when Snakemake is killed; its note that they are under way stays."""
+    run = next(run for run in lines.runs_of(["table1_ldd"], settings()).values() if run.resolved.cell.method == "direct")
+    metrics = made.accuracy(tree.folder, run, 43.21)
+    for name in ("curve.csv", "layers.csv", "weights.pt"):
+        metrics.with_name(name).write_text("")
+    target = f"{run.folder}/metrics.json"
+    note = tree.folder / ".snakemake/incomplete" / urlsafe_b64encode(target.encode()).decode()
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    with (tree.folder / ".snakemake/workflow.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        tree.snakemake("--dry-run", target)
+        assert note.exists(), "a running workflow needs it"
+    assert "Nothing to be done" in tree.snakemake("--dry-run", target)[1] and not note.exists()
+    note.write_text("{}")
+    metrics.write_text("{}")  # half done
+    assert sum(tree.jobs(target).values()) == 1 and note.exists()
 
 
 def test_nothing_is_deleted_under_a_running_workflow(tree):

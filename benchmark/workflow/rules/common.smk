@@ -11,7 +11,7 @@ from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
 from benchmark.shared.errors import UserError
-from benchmark.shared.files import claim
+from benchmark.shared.files import claim, locked
 from benchmark.workflow import handed, kept, warm
 
 
@@ -67,6 +67,8 @@ def behind(table):
 
 if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
     told(claim, Path(".snakemake"))
+elif not locked(Path(".snakemake/workflow.lock")):
+    kept.outlived(RUNS.values(), Path(".snakemake"), Path())
 
 
 onstart:
