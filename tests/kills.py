@@ -40,7 +40,7 @@ KINDS = {
     "all": "all of them together",
     "Ctrl-C": "SIGINT to Snakemake and its jobs",
 }
-PER_ROUND = 6  # kills between nothing and the end
+PER_ROUND = 12  # kills between nothing and the end
 TORCH = 3e8  # bytes that a job which trains by itself takes at least, and one that waits never does
 PATIENCE = 300  # seconds for what has to come
 
@@ -191,7 +191,7 @@ def kill(folder: Path, count: int, seed: int, kinds=tuple(KINDS)) -> list[dict]:
         number += 1
         drawn = [kinds[(len(told) + place) % len(kinds)] for place in range(min(PER_ROUND, count - len(told)))]
         chance.shuffle(drawn)
-        struck = round_(workflow, drawn, lambda: chance.uniform(0, seconds / 2))
+        struck = round_(workflow, drawn, lambda: chance.uniform(0, seconds / 4))
         word = verdict(workflow, peace)
         told += [{"seed": seed, "round": number, "kind": kind, "epochs": far, "verdict": word} for kind, far in struck]
         for kind, far in struck:
