@@ -287,12 +287,12 @@ def test_killed_before_a_run_forked_nobody_runs_it(waiting):
 
 
 def test_a_run_whose_server_is_killed_ends_with_the_same_weights(server, tmp_path):
-    own, runs = started(tmp_path), {name: folder(tmp_path / name, epochs=8) for name in ("killed", "whole")}
-    client = subprocess.Popen(words(tmp_path / "killed", 8), env=own.clients, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    own, runs = started(tmp_path), {name: folder(tmp_path / name, epochs=6) for name in ("killed", "whole")}
+    client = subprocess.Popen(words(tmp_path / "killed", 6), env=own.clients, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until((runs["killed"] / "curve.csv").exists)
     own.process.kill()
     out, said = client.communicate(timeout=WAIT)
-    assert client.returncode == 0 and f"  {cell(8).id}  seed 0" in out, said
+    assert client.returncode == 0 and f"  {cell(6).id}  seed 0" in out, said
     assert all(text in said for text in ("stopped by SIGTERM", "going on without it", "resumed at epoch"))
-    assert subprocess.run(words(tmp_path / "whole", 8), env=server.clients, capture_output=True, timeout=WAIT).returncode == 0
+    assert subprocess.run(words(tmp_path / "whole", 6), env=server.clients, capture_output=True, timeout=WAIT).returncode == 0
     assert sha256(runs["killed"] / "weights.pt") == sha256(runs["whole"] / "weights.pt")

@@ -195,19 +195,8 @@ def status(arguments) -> None:
     root = home(arguments, chosen)
     names, broken = (arguments.table, {}) if arguments.table else lines.sound(list(published.tables()), chosen)
     entries = picked(arguments, [entry for name in names for entry in lines.of_table(name, chosen)])
-    lacking = sum(bool(entry.lacking) for entry in entries)
-    asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
-    found = lines.behind(entries)
     with suppress(KeyboardInterrupt):
-        while True:
-            counts = states(found, root, every=bool(arguments.table))
-            for name, error in broken.items():
-                print(f"broken   {name}: {error}")
-            summary = ", ".join(f"{count} {state}" for state, count in counts.items())
-            print(f"{asked} runs asked for, {len(found)} distinct, at scale {chosen.scale} in {root.resolve().name}: {summary}")
-            print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why", flush=True)
-            if not (arguments.watch and any(counts[state] for state in ("running", "stopped", "missing"))):
-                break
+        while overview(entries, broken, chosen.scale, root, every=bool(arguments.table)) and arguments.watch:
             time.sleep(arguments.watch)
             print(CLEARED if sys.stdout.isatty() else "")
 
@@ -215,15 +204,22 @@ def status(arguments) -> None:
 CLEARED = "\033[H\033[2J"  # an empty screen
 
 
-def states(found: dict, root: Path, every: bool) -> dict[str, int]:
-    """A line for each run, `every` one or all but those that are missing; returns how many there are in each state."""
-    counts = dict.fromkeys(STATES, 0)
+def overview(entries: list, broken: dict, scale: str, root: Path, every: bool) -> int:
+    """Print a line for each run, `every` one or all but those that are missing, and the counts; returns how many are left to run."""
+    counts, found = dict.fromkeys(STATES, 0), lines.behind(entries)
     for folder, run in found.items():
         state = run.state(root)
         counts[state] += 1
         if every or state != "missing":
             print(f"{state:8} {folder}/metrics.json  {run.progress(root)}".rstrip())
-    return counts
+    for name, error in broken.items():
+        print(f"broken   {name}: {error}")
+    asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print(f"{asked} runs asked for, {len(found)} distinct, at scale {scale} in {root.resolve().name}: {summary}")
+    lacking = sum(bool(entry.lacking) for entry in entries)
+    print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why", flush=True)
+    return sum(counts[state] for state in ("running", "stopped", "missing"))
 
 
 def cost(arguments) -> None:
