@@ -30,7 +30,7 @@ from tests.tree import Tree, copy_tree  # noqa: E402
 EPOCHS = "recipe={epochs: 4, warmup_epochs: 0}"
 WANTED = ({"method": "ldd", "backbone": "spikformer-4-384"}, {"method": "direct", "backbone": "spikformer-4-384"})
 CLOCKS = ("seconds", "images_per_second", "peak_memory_MB", "trained", "measured", "seal")  # of metrics.json: not of the result
-FILES = {".lock", "curve.csv", "layers.csv", "metrics.json", "weights.pt"}  # of a run that is done
+FILES = {".lock", "curve.csv", "layers.csv", "metrics.json", "predictions.npz", "weights.pt"}  # of a run that is done
 KINDS = {
     "trainer": "the process that trains",
     "client": "the job that waits for it",
@@ -123,7 +123,9 @@ class Workflow:
         for path in sorted(self.folder.glob("runs/*/seed*")):
             metrics = json.loads((path / "metrics.json").read_text())
             curve = [{key: value for key, value in line.items() if key != "seconds"} for line in lines(path / "curve.csv")]
-            files = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in ("weights.pt", "layers.csv")}
+            files = {
+                name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in ("weights.pt", "layers.csv", "predictions.npz")
+            }
             measured = {key: value for key, value in metrics.items() if key not in CLOCKS}
             found[str(path.relative_to(self.folder))] = {**files, "curve": curve, "metrics": measured}
         return found

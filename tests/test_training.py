@@ -140,7 +140,14 @@ def test_a_run_writes_what_it_is_for(whole):
     assert metrics["measured"].keys() == SESSION | {"finished"}
     assert session["hardware"]["device"] == "cpu" and session["packages"]["torch"] == torch.__version__.split("+")[0]
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", metrics["measured"]["finished"])
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "curve.csv", "layers.csv", "metrics.json", "predictions.npz", "weights.pt"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
+        "curve.csv",
+        "layers.csv",
+        "metrics.json",
+        "predictions.npz",
+        "weights.pt",
+    ]
 
 
 def by_hand(folder):

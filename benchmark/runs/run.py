@@ -83,7 +83,7 @@ def planned(recipe: dict) -> int:
 
 def steps_of(spec: dict) -> int:
     """Training steps of an epoch: the incomplete last batch is dropped."""
-    images = spec["data"]["train"]
+    images = min(spec["recipe"].get("train_images") or math.inf, spec["data"]["train"])
     return images // min(spec["recipe"].get("batch_size") or images, images)
 
 

@@ -30,6 +30,7 @@ from benchmark.training.evaluation import Accuracy, evaluate
 from benchmark.training.forms._base import seed_everything
 from benchmark.training.loop import Training
 from benchmark.training.optimiser import Precision
+from benchmark.training.pulse import Pulse
 from benchmark.training.teacher import renormalising
 
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
@@ -49,7 +50,7 @@ def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_
     before = before or stamp(out / "metrics.json")
     with lock(out / ".lock"):
         if stamp(out / "metrics.json") != before and (metrics := finished(out)):
-            Checkpoint(out, {}).remove()  # it may have been killed before that
+            tidy(Checkpoint(out, {}))  # it may have been killed before that
             return metrics
         (out / "error.txt").unlink(missing_ok=True)
         try:
@@ -90,17 +91,23 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "measured": {**session, "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
     }
     write_sealed(out / "metrics.json", metrics)
-    training.checkpoint.remove()
-    training.checkpoint.beside("evaluation").remove()
-    training.pulse.remove()
+    tidy(training.checkpoint)
     return metrics
+
+
+def tidy(checkpoint: Checkpoint) -> None:
+    """Of what a run keeps to go on from, nothing is left."""
+    for each in (checkpoint, checkpoint.beside("evaluation"), Pulse(checkpoint.folder)):
+        each.remove()
 
 
 def finished(out: Path) -> dict | None:
     """The metrics of a run that left all its files; None if it is not whole."""
     try:
         metrics = read_sealed(out / "metrics.json")
-        whole = sha256(out / "weights.pt") == metrics["weights"] and all((out / name).exists() for name in ("curve.csv", "layers.csv"))
+        sums = {"weights.pt": metrics["weights"], "predictions.npz": metrics["predictions"]}
+        whole = all(sha256(out / name) == written for name, written in sums.items())
+        whole = whole and all((out / name).exists() for name in ("curve.csv", "layers.csv"))
     except (Damaged, OSError, KeyError):
         return None
     return metrics if whole else None
@@ -135,8 +142,7 @@ def forget(checkpoint: Checkpoint) -> None:
     """A run that is asked for again although it is done starts from scratch: nothing is left to go on from."""
     done = checkpoint.folder / "metrics.json"
     if done.exists():
-        checkpoint.remove()
-        checkpoint.beside("evaluation").remove()
+        tidy(checkpoint)
         done.unlink()
 
 
