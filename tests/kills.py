@@ -42,7 +42,7 @@ KINDS = {
 }
 PER_ROUND = 12  # kills between nothing and the end
 TORCH = 3e8  # bytes that a job which trains by itself takes at least, and one that waits never does
-PATIENCE = 300  # seconds for what has to come
+PATIENCE = 900  # seconds for what has to come
 
 
 class Process:
@@ -185,19 +185,21 @@ def verdict(workflow: Workflow, peace: dict) -> str:
 def kill(folder: Path, count: int, seed: int, kinds=tuple(KINDS)) -> list[dict]:
     """`count` kills in as many rounds as that takes; each with its round's verdict."""
     chance, workflow, told = random.Random(seed), Workflow(folder), []
-    began = time.monotonic()
-    if not workflow.finish():
-        raise SystemExit((workflow.folder / "workflow.log").read_text())
-    seconds, peace, number = time.monotonic() - began, workflow.results(), 0
-    while len(told) < count:
-        number += 1
-        drawn = [kinds[(len(told) + place) % len(kinds)] for place in range(min(PER_ROUND, count - len(told)))]
-        chance.shuffle(drawn)
-        struck = round_(workflow, drawn, lambda: chance.uniform(0, seconds / 4))
-        word = verdict(workflow, peace)
-        told += [{"seed": seed, "round": number, "kind": kind, "epochs": far, "verdict": word} for kind, far in struck]
-        for kind, far in struck:
-            print(seed, number, kind, far, word, flush=True)
+    try:
+        began = time.monotonic()
+        if not workflow.finish():
+            raise SystemExit((workflow.folder / "workflow.log").read_text())
+        seconds, peace, number = time.monotonic() - began, workflow.results(), 0
+        while len(told) < count:
+            number += 1
+            drawn = [kinds[(len(told) + place) % len(kinds)] for place in range(min(PER_ROUND, count - len(told)))]
+            chance.shuffle(drawn)
+            struck = round_(workflow, drawn, lambda: chance.uniform(0, seconds / 4))
+            word = verdict(workflow, peace)
+            told += [{"seed": seed, "round": number, "kind": kind, "epochs": far, "verdict": word} for kind, far in struck]
+            print(f"round {number}: {len(struck)} kills, {word}", flush=True)
+    finally:
+        workflow.strike("all")
     return told
 
 
