@@ -10,6 +10,7 @@ else beside them and no process left. docs/kills.csv has every kill, docs/kills.
 import argparse
 import csv
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -20,15 +21,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from benchmark.shared.files import write_csv  # noqa: E402
 from tests.tree import Tree, copy_tree  # noqa: E402
 
 EPOCHS = "recipe={epochs: 4, warmup_epochs: 0}"
-WANTED = ({"method": "ldd", "backbone": "spikformer-4-384"}, {"method": "direct", "backbone": "spikformer-4-384"})
+SCRATCH = {"method": "direct", "backbone": "spikformer-4-384"}
+STUDENT = {"method": "ldd", "backbone": "spikformer-4-384"}
+TEACHER = {"method": "direct", "backbone": "vit-l-32"}
 CLOCKS = ("seconds", "images_per_second", "peak_memory_MB", "trained", "measured", "seal")  # of metrics.json: not of the result
 FILES = {".lock", "curve.csv", "layers.csv", "metrics.json", "predictions.npz", "weights.pt"}  # of a run that is done
 KINDS = {
@@ -61,10 +66,10 @@ class Process:
 class Workflow:
     """The workflow in a copy of the tree, and the processes that belong to it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, wanted):
         self.tree = Tree(copy_tree(folder))
         self.folder, self.process = self.tree.folder.resolve(), None
-        runs = [self.tree.cell(EPOCHS, dataset="CIFAR10", **wanted)["folder"] for wanted in WANTED]
+        runs = [self.tree.cell(EPOCHS, dataset="CIFAR10", **each)["folder"] for each in wanted]
         self.targets = [f"{run}/metrics.json" for run in runs]
 
     def start(self) -> None:
@@ -182,25 +187,25 @@ def verdict(workflow: Workflow, peace: dict) -> str:
     return "; ".join([*(f"differs: {name}" for name in wrong), *(f"left: {name}" for name in workflow.rest())]) or "same"
 
 
-def kill(folder: Path, count: int, seed: int, kinds=tuple(KINDS)) -> list[dict]:
-    """`count` kills in as many rounds as that takes; each with its round's verdict."""
-    chance, workflow, told = random.Random(seed), Workflow(folder), []
+def kill(folder: Path, count: int, seed: int, kinds=tuple(KINDS), wanted=(STUDENT, SCRATCH)) -> Iterator[list[dict]]:
+    """`count` kills in as many rounds as that takes; gives those of each round, with its verdict."""
+    chance, workflow, struck = random.Random(seed), Workflow(folder, wanted), 0
     try:
         began = time.monotonic()
         if not workflow.finish():
             raise SystemExit((workflow.folder / "workflow.log").read_text())
-        seconds, peace, number = time.monotonic() - began, workflow.results(), 0
-        while len(told) < count:
-            number += 1
-            drawn = [kinds[(len(told) + place) % len(kinds)] for place in range(min(PER_ROUND, count - len(told)))]
+        most, peace = (time.monotonic() - began) / 4, workflow.results()
+        for number in itertools.count(1):
+            drawn = [kinds[(struck + place) % len(kinds)] for place in range(min(PER_ROUND, count - struck))]
             chance.shuffle(drawn)
-            struck = round_(workflow, drawn, lambda: chance.uniform(0, seconds / 4))
+            found = round_(workflow, drawn, lambda: chance.uniform(0, most))
             word = verdict(workflow, peace)
-            told += [{"seed": seed, "round": number, "kind": kind, "epochs": far, "verdict": word} for kind, far in struck]
-            print(f"round {number}: {len(struck)} kills, {word}", flush=True)
+            yield [{"seed": seed, "round": number, "kind": kind, "epochs": far, "verdict": word} for kind, far in found]
+            struck += len(found)
+            if struck >= count:
+                return
     finally:
         workflow.strike("all")
-    return told
 
 
 def table(told: list[dict]) -> str:
@@ -232,14 +237,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "kills.csv", help="more lines are added to it")
     arguments = parser.parse_args()
+    told = lines(arguments.out) if arguments.out.exists() else []
     with tempfile.TemporaryDirectory() as folder:
-        told = kill(Path(folder), arguments.kills, arguments.seed)
-    told = [*(lines(arguments.out) if arguments.out.exists() else []), *told]
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["seed", "round", "kind", "epochs", "verdict"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(told)
-    arguments.out.with_suffix(".md").write_text(table(told), encoding="utf-8")
+        for found in kill(Path(folder), arguments.kills, arguments.seed):
+            print(f"{len(found)} kills: {found[0]['verdict'] if found else 'none came in time'}", flush=True)
+            told += found
+            write_csv(arguments.out, told, ["seed", "round", "kind", "epochs", "verdict"])
+            arguments.out.with_suffix(".md").write_text(table(told), encoding="utf-8")
     return int(any(line["verdict"] != "same" for line in told))
 
 

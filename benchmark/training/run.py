@@ -263,13 +263,16 @@ def packages() -> dict[str, str]:
 
 
 def commit() -> dict:
-    """The repository's commit and whether the tree differed from it; None outside a checkout."""
+    """The repository's commit and whether the tree differed from it; None outside a checkout. A kill here leaves no lock in the repository."""
 
     def git(*words):
         here = Path(__file__).parent
         return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")),
+        }
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
