@@ -35,12 +35,12 @@ def test_states_of_a_folder(tmp_path):
     with lock(folder / ".lock"):
         assert RUN.state(tmp_path) == "running"
     (folder / "error.txt").unlink()
-    (folder / "curve.csv").write_text("epoch,accuracy\n1,10\n2,20\n")
-    assert RUN.progress(tmp_path) == "epoch 2/5"
+    (folder / "checkpoint.00001.0000003.0123456789abcdef.pt").write_text("")
+    assert (RUN.state(tmp_path), RUN.progress(tmp_path)) == ("stopped", "epoch 2/5, step 3 of 16")
     found = made.metrics(RUN, [10.0, 20.0, 30.0, 50.0, 40.0])
     write_sealed(folder / "metrics.json", found)
     assert RUN.state(tmp_path) == "done" and RUN.metrics(tmp_path) == found and RUN.why(tmp_path) == ""
-    assert {"done", "running", "failed", "damaged", "missing"} == set(STATES)
+    assert {"done", "running", "stopped", "failed", "damaged", "missing"} == set(STATES)
 
 
 def test_a_file_that_changes_is_read_again(tmp_path):

@@ -323,6 +323,21 @@ def test_a_line_without_a_value_says_why(tmp_path):
     assert f"- row 1: {line.runs[0].folder}/metrics.json: its checksum" in text and "1 damaged, 17 not run" in text
 
 
+def test_a_row_that_learns_from_what_failed_says_so(tmp_path):
+    """Until it has run all the same."""
+    line = lines.of_table("table1_ldd", settings())[1]
+    ((role, teacher),) = line.resolved.upstream
+    folder = tmp_path / Run(teacher, 0).folder
+    folder.mkdir(parents=True)
+    (folder / "error.txt").write_text("RuntimeError: out of memory\n")
+    assert (
+        Measured.of(line, tmp_path).why == f"its {role}: RuntimeError: out of memory"
+        and Measured.of(line, tmp_path).unfinished == "not run"
+    )
+    made.accuracy(tmp_path, line.runs[0], 50.0)
+    assert Measured.of(line, tmp_path).why == ""
+
+
 def test_what_cannot_run_says_why_in_the_file_and_not_to_the_reader(tmp_path):
     text = tables.write("table1_idsnn", SMOKE, tmp_path)
     row = next(row for row in tables.build("table1_idsnn", SMOKE, tmp_path) if row["method"] == "Dspike")

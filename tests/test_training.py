@@ -25,6 +25,7 @@ from benchmark.measuring import checks
 from benchmark.measuring.counter import Counter
 from benchmark.method import Method, cross_entropy
 from benchmark.networks import build as networks
+from benchmark.runs import progress
 from benchmark.shared.errors import Damaged, UserError
 from benchmark.shared.files import lock, locked, read_sealed, replacing, sha256, write_sealed
 from benchmark.training import device as devices
@@ -37,6 +38,7 @@ from benchmark.training.evaluation import evaluate
 from benchmark.training.forms._base import seed_everything
 from benchmark.training.loop import INTERRUPTED, Training
 from benchmark.training.optimiser import Precision
+from benchmark.training.pulse import EVERY, Pulse
 
 STEPS, TRAIN, TEST = 4, 64, 32  # steps of one epoch, images
 AUGMENTED = {"flip": 0.5, "mixup": 0.2, "randaugment": "rand-m9-mstd0.5-inc1"}
@@ -574,10 +576,13 @@ def test_a_stopped_run_goes_on_to_the_same_weights(step, number, whole, tmp_path
     steps = stop_at(step, number)
     stop(spec, tmp_path)
     assert len(steps) == step and not (tmp_path / "metrics.json").exists() and not (tmp_path / "error.txt").exists()
+    told = json.loads((tmp_path / "progress.json").read_text())
+    assert told["seconds"] >= 0 and {**told, "seconds": 0} == {"epoch": 0, "step": 0, "steps": STEPS, "seconds": 0}
     assert f"stopped by {number.name} at epoch {1 + (step - 1) // STEPS}, step {(step - 1) % STEPS + 1}" in capfd.readouterr().err
     metrics = run(spec, tmp_path, seed=3)
     assert len(steps) == 2 * STEPS and "resumed at epoch" in capfd.readouterr().err
     assert curve(tmp_path) == curve(folder) and same_weights(tmp_path, folder) and checkpoints(tmp_path) == []
+    assert not (tmp_path / "progress.json").exists()
     sessions = [(session["from_epoch"], session["from_step"]) for session in metrics["trained"]]
     assert sessions == [(0, 0), ((step - 1) // STEPS, (step - 1) % STEPS + 1)]
     assert metrics["images_per_second"] > 2 * TRAIN / metrics["seconds"]  # which counts the tests too
@@ -923,6 +928,38 @@ def test_a_second_process_waits_for_the_first(whole, tmp_path, monkeypatch):
     second.join(10)
     assert began and not locked(tmp_path / ".lock")
     holder.communicate()
+
+
+@pytest.mark.parametrize("lost", [None, "weights.pt", "curve.csv"])
+def test_what_an_orphan_finished_while_one_waited_is_the_result(lost, whole, tmp_path, monkeypatch, stop_at):
+    """And what it left half is done again."""
+    spec, folder, metrics = whole
+    steps = stop_at(None)
+
+    @contextlib.contextmanager
+    def waiting(path):
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        Checkpoint(tmp_path, {}).save({}, 2, 0)  # it was killed before it could remove that
+        (tmp_path / str(lost)).unlink(missing_ok=True)
+        yield
+
+    monkeypatch.setattr(running, "lock", waiting)
+    found = run(spec, tmp_path, seed=3)
+    assert len(steps) == (2 * STEPS if lost else 0) and (found == metrics) == (not lost)
+    assert checkpoints(tmp_path) == [] and same_weights(tmp_path, folder)
+
+
+def test_how_far_it_is_is_told_every_so_often_and_a_full_disk_ends_nothing(tmp_path):
+    pulse = Pulse(tmp_path)
+    pulse.beat(0, 1, 4, time.monotonic() - 10)
+    pulse.beat(0, 2, 4, time.monotonic() - 10)  # too soon
+    assert progress.under_way(tmp_path) == progress.Progress(0, 1, 4, 10.0)
+    pulse.told -= EVERY
+    with full_disk(0):
+        pulse.beat(0, 3, 4, time.monotonic())
+    assert progress.under_way(tmp_path).step == 1
+    pulse.remove()
+    assert list(tmp_path.iterdir()) == [] and progress.under_way(tmp_path) is None
 
 
 def test_a_failed_run_says_why_until_it_is_run_again(whole, tmp_path, monkeypatch):

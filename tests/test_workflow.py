@@ -5,12 +5,15 @@ import fcntl
 import json
 import os
 import sys
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
 
 from benchmark.pins import published
-from benchmark.runs import structures
+from benchmark.pins.settings import settings
+from benchmark.runs import lines, structures
+from tests import made
 from tests.tree import Tree, copy_tree
 
 TABLE = "results/table1_ldd.csv"
@@ -109,6 +112,9 @@ def test_one_cell_from_end_to_end_and_nothing_twice(tree):
     assert (tree.folder / teacher["folder"] / "weights.pt").exists()
 
     # asked again: after every source file was touched and one got a comment, from another data folder, on another device
+    weights = tree.folder / teacher["folder"] / "weights.pt"
+    weights.touch()  # as a copy is: what students learned from is newer than they are, and the same
+    assert weights.stat().st_size > 1e6  # above which Snakemake by itself compares no content
     for path in [*tree.folder.glob("methods/*.py"), *tree.folder.glob("benchmark/**/*.py"), *tree.folder.glob("benchmark/**/*.smk")]:
         path.touch()
     with (tree.folder / "methods/ldd.py").open("a") as file:
@@ -129,10 +135,12 @@ def test_one_cell_from_end_to_end_and_nothing_twice(tree):
     assert meta["state"] == "done" and meta["recipe"]["epochs"] == {"value": 1, "source": "smoke scale or config"}
     said = tree.benchmark("status", "table1_ldd", "--config", TINY).stdout.splitlines()
     assert sum(line.startswith("done ") for line in said) == 2 and "21 distinct, at scale smoke" in said[-2]
-    assert "2 done, 0 running, 0 failed, 0 damaged, 19 missing" in said[-2] and said[-1].startswith("0 of 18 lines cannot run")
+    assert "2 done, 0 running, 0 stopped, 0 failed, 0 damaged, 19 missing" in said[-2] and said[-1].startswith("0 of 18 lines cannot run")
 
-    # what was written from part of the runs is not taken for the table
+    # what was written from part of the runs is not taken for the table; other weights are something else to learn from
     assert tree.jobs("--config", TINY, "--", TABLE) == {"table": 1, "network": 9, "train": 16, "train_upstream": 3}
+    weights.write_bytes(weights.read_bytes() + b"more")
+    assert tree.jobs("--config", TINY, "--", target) == {"train": 1}
 
 
 def test_an_edited_recipe_value_reruns_its_cells_alone(tree):
@@ -158,6 +166,58 @@ def test_a_failing_run_is_told_and_marked(tree):
     assert status != 0 and "device 'cuda:99' is not there" in said and "Traceback" not in said
     failed = [line for line in tree.benchmark("status", "table1_ldd", "--config", TINY).stdout.splitlines() if line.startswith("failed")]
     assert len(failed) == 1 and "device 'cuda:99' is not there" in failed[0]
+
+
+def test_a_failed_cell_leaves_its_table_with_its_reason_and_the_others(tree):
+    runs = lines.runs_of(["table3_ldd"], settings())
+    failing = next(run for run in runs.values() if run.resolved.cell.method == "direct" and run.resolved.upstream == ())
+    for folder, run in runs.items():
+        if run != failing:
+            made.accuracy(tree.folder, run, 43.21)
+            for name in ("curve.csv", "layers.csv", "weights.pt"):
+                (tree.folder / folder / name).write_text("")
+                os.utime(tree.folder / folder / name, (1e9, 1e9))
+    for path in structures.behind("table3_ldd"):
+        made.structure(tree.folder, path)
+    target = tree.folder / "results/table3_ldd.csv"
+    status, said = tree.snakemake("--config", "device=cuda:99", "--", "results/table3_ldd.csv")
+    assert status != 0 and "results/table3_ldd.csv is written without what failed" in said and "Traceback" not in said, said
+    with target.open() as file:
+        verdicts = {line["run"]: (line["accuracy_verdict"], line["accuracy"], line["why"]) for line in csv.DictReader(file)}
+    word, value, why = verdicts.pop(failing.folder.parent.name)
+    assert (word, value) == ("failed", "") and why.startswith("UserError: device 'cuda:99' is not there")
+    assert verdicts and {found[1:] for found in verdicts.values()} == {("43.21", "")}
+    assert "cuda:99" in target.with_suffix(".md").read_text() and target.stat().st_mtime < 2, "the next workflow must make it anew"
+
+
+def test_a_run_that_outlived_its_workflow_is_not_repeated(tree):
+    """On a cluster jobs go on when Snakemake is killed; its note that they are under way stays."""
+    run = next(run for run in lines.runs_of(["table1_ldd"], settings()).values() if run.resolved.cell.method == "direct")
+    metrics = made.accuracy(tree.folder, run, 43.21)
+    for name in ("curve.csv", "layers.csv", "weights.pt"):
+        metrics.with_name(name).write_text("")
+    target = f"{run.folder}/metrics.json"
+    note = tree.folder / ".snakemake/incomplete" / urlsafe_b64encode(target.encode()).decode()
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    with (tree.folder / ".snakemake/workflow.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        tree.snakemake("--dry-run", target)
+        assert note.exists(), "a running workflow needs it"
+    assert "Nothing to be done" in tree.snakemake("--dry-run", target)[1] and not note.exists()
+    note.write_text("{}")
+    metrics.write_text("{}")  # half done
+    assert sum(tree.jobs(target).values()) == 1 and note.exists()
+
+
+def test_nothing_is_deleted_under_a_running_workflow(tree):
+    assert tree.snakemake("results/published.csv")[0] == 0
+    words = ("--delete-all-output", "results/published.csv")
+    with (tree.folder / ".snakemake/workflow.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        status, said = tree.snakemake(*words)
+        assert status == 2 and "another workflow is running in" in said and (tree.folder / "results/published.csv").exists()
+    assert tree.snakemake(*words)[0] == 0 and not (tree.folder / "results/published.csv").exists()
 
 
 @pytest.mark.parametrize("words", [["status"], ["status", "table1_ldd"], ["table", "table1_ldd"], ["audit"], ["published"], ["coverage"]])

@@ -33,7 +33,7 @@ class Measured:
     def of(cls, line: Line, root: Path) -> "Measured":
         """Looks into the folders below `root`, the scale's working directory."""
         found = {run.seed: run.metrics(root) for run in line.runs}
-        said = dict.fromkeys(filter(None, (line.lacking, *(run.why(root) for run in line.runs))))
+        said = dict.fromkeys(filter(None, (line.lacking, *(reason(run, root) for run in line.runs))))
         structure = None
         if line.resolved:
             structure = structures.read(root, line.resolved.spec["network"]["name"], line.first.dataset)
@@ -100,6 +100,16 @@ class Measured:
     def failed_checks(self) -> list[str]:
         """Names of the checks that some run's network failed."""
         return sorted({name for run in self.runs.values() for name in run["checks"]["failed"]})
+
+
+def reason(run: Run, root: Path) -> str:
+    """Why a run has no metrics: what is wrong with it, or with what it learns from."""
+    if run.metrics(root) is not None:
+        return ""
+    if why := run.why(root):
+        return why
+    above = ((role, reason(Run(cell, 0), root)) for role, cell in run.resolved.upstream)
+    return "; ".join(f"its {role}: {why}" for role, why in above if why)
 
 
 def before(resolved: Resolved | None, root: Path) -> dict:

@@ -1,6 +1,5 @@
 """One run: a cell with a seed, by its folder; what state it is in, and whether what it says of itself is believed. Never loads torch."""
 
-import csv
 import json
 import math
 from dataclasses import dataclass
@@ -9,12 +8,14 @@ from pathlib import Path
 
 from benchmark.conventions import Record
 from benchmark.pins.cells import Resolved, canonical
+from benchmark.runs import progress
 from benchmark.shared.errors import Damaged
-from benchmark.shared.files import locked, read_sealed
+from benchmark.shared.files import locked, read_sealed, stamp
 
 STATES = {
     "done": "metrics.json is there and believed",
     "running": "a process works on it",
+    "stopped": "its checkpoint waits; run again, it goes on",
     "failed": "it ended with an error; see its error.txt",
     "damaged": "metrics.json is not what this run wrote",
     "missing": "not run yet",
@@ -45,7 +46,9 @@ class Run:
             return "done"
         if locked(folder / ".lock"):
             return "running"
-        return "damaged" if why else "failed" if (folder / "error.txt").exists() else "missing"
+        if why or (folder / "error.txt").exists():
+            return "damaged" if why else "failed"
+        return "stopped" if progress.waits(folder) else "missing"
 
     def metrics(self, root: Path) -> dict | None:
         """What the run measured, its layers as `records` too; None if it is not done, or not believed. Not to be changed: it is kept and
@@ -62,26 +65,27 @@ class Run:
     def read(self, root: Path) -> tuple[dict | None, str]:
         """(metrics, "") if they are believed, (None, why not) if not, (None, "") if there are none."""
         path = root / self.folder / "metrics.json"
-        try:
-            stat = path.stat()
-        except OSError:
-            return None, ""
-        return believed(path, (stat.st_mtime_ns, stat.st_size, stat.st_ino), self.resolved.json, self.seed)
+        found = stamp(path)
+        return (None, "") if found == (None,) else believed(path, found, self.resolved.json, self.seed)
 
     def progress(self, root: Path) -> str:
-        """`epochs done/epochs` of a run under way or stopped, or why there is nothing."""
-        curve, recipe = root / self.folder / "curve.csv", self.resolved.spec["recipe"]
-        if why := self.why(root):
-            return why
-        if not curve.exists() or not planned(recipe):
-            return ""
-        with curve.open(encoding="utf-8") as file:
-            return f"epoch {sum(1 for _ in csv.DictReader(file))}/{planned(recipe)}"
+        """How far a run under way or stopped is and what is left, or why there is nothing; empty for one that is done or has not run."""
+        folder, spec, state = root / self.folder, self.resolved.spec, self.state(root)
+        if state in ("failed", "damaged"):
+            return self.why(root)
+        found = {"running": progress.under_way, "stopped": progress.stopped}.get(state, lambda _: None)(folder)
+        return found.shown(planned(spec["recipe"]), steps_of(spec)) if found else ""
 
 
 def planned(recipe: dict) -> int:
     """Epochs that a recipe trains."""
     return recipe.get("epochs", 0) + recipe.get("cooldown_epochs", 0)
+
+
+def steps_of(spec: dict) -> int:
+    """Training steps of an epoch: the incomplete last batch is dropped."""
+    images = min(spec["recipe"].get("train_images") or math.inf, spec["data"]["train"])
+    return images // min(spec["recipe"].get("batch_size") or images, images)
 
 
 def first_line(path: Path) -> str:

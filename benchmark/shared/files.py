@@ -91,6 +91,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp(path: Path) -> tuple:
+    """What changes with a file: another one in its place, or none, has another stamp. Never empty."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return (None,)
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
 @contextmanager
 def lock(path: Path):
     """Hold an exclusive lock on a run; waits while another process (an orphan of a killed workflow) still has it."""

@@ -20,6 +20,7 @@ from benchmark.training.evaluation import evaluate
 from benchmark.training.layer_decay import Trained
 from benchmark.training.optimiser import Precision, optimiser, schedule
 from benchmark.training.outputs import Tapped
+from benchmark.training.pulse import Pulse
 from benchmark.training.teacher import Teacher
 
 COUNTERS = ("epoch", "step", "curve", "seconds", "stepping", "images", "sums", "sessions")  # what a checkpoint keeps beside the parts
@@ -31,7 +32,7 @@ class Training:
 
     def __init__(self, method, student: nn.Module, teacher: nn.Module | None, batches: Batches, checkpoint: Checkpoint, session: dict):
         self.method, self.batches, self.recipe, self.device = method, batches, batches.recipe, batches.device
-        self.checkpoint, self.folder = checkpoint, checkpoint.folder
+        self.checkpoint, self.folder, self.pulse = checkpoint, checkpoint.folder, Pulse(checkpoint.folder)
         self.student = student.to(self.device, memory_format=torch.channels_last)
         self.parts = method.parts(student, teacher).to(self.device)
         self.networks = Tapped(student, method.sees), teacher and Teacher(teacher, method.sees, batches)
@@ -98,12 +99,14 @@ class Training:
         started = time.monotonic() - self.stepping
         self.trained.train()
         self.schedule.step(self.epoch)
+        self.pulse.beat(self.epoch, self.step, self.batches.steps, began)
         for images, target, chosen in self.batches.train(self.epoch, self.step):
             for term, value in self.train_step(images, target, chosen).items():
                 self.sums[term] = self.sums.get(term, 0.0) + value
             self.step += 1
             self.images += len(target)
             bar.update()
+            self.pulse.beat(self.epoch, self.step, self.batches.steps, began)
             if stop:
                 self.seconds, self.stepping = time.monotonic() - began, time.monotonic() - started
                 self.save()

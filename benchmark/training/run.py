@@ -21,8 +21,8 @@ from benchmark.networks import build as network
 from benchmark.networks.converting.conversion import Converted
 from benchmark.networks.layers import count_parameters
 from benchmark.neurons import ran
-from benchmark.shared.errors import UserError
-from benchmark.shared.files import lock, replacing, sha256, write_csv, write_sealed
+from benchmark.shared.errors import Damaged, UserError
+from benchmark.shared.files import lock, read_sealed, replacing, sha256, stamp, write_csv, write_sealed
 from benchmark.training import device as devices
 from benchmark.training import predictions
 from benchmark.training.batches import Batches, load
@@ -31,6 +31,7 @@ from benchmark.training.evaluation import Accuracy, evaluate
 from benchmark.training.forms._base import seed_everything
 from benchmark.training.loop import Training
 from benchmark.training.optimiser import Precision
+from benchmark.training.pulse import Pulse
 from benchmark.training.teacher import renormalising
 
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
@@ -40,13 +41,18 @@ BY_STEP = 1024  # steps; of a conversion's longer run a layer's amounts are coun
 NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
 
-def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int) -> dict:
+def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int, before: tuple = ()) -> dict:
     """Train, measure and write one run, runs/<id>/seed<n>; returns its metrics. Waits while an orphan of a killed workflow works on it.
 
     recipe: spec's, with the neutral values filled in. What lies above is found beside it, at runs/<id above>/seed0.
+    before: the stamp of metrics.json when the run was asked for, by default now: what has been written since is the orphan's, and the result.
     """
     out.mkdir(parents=True, exist_ok=True)
+    before = before or stamp(out / "metrics.json")
     with lock(out / ".lock"):
+        if stamp(out / "metrics.json") != before and (metrics := finished(out)):
+            tidy(Checkpoint(out, {}))  # it may have been killed before that
+            return metrics
         (out / "error.txt").unlink(missing_ok=True)
         try:
             return _run(spec, recipe, seed, out, data_root, device_name, threads)
@@ -86,9 +92,26 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "measured": {**session, "neurons": ran(training.student), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
     }
     write_sealed(out / "metrics.json", metrics)
-    training.checkpoint.remove()
-    training.checkpoint.beside("evaluation").remove()
+    tidy(training.checkpoint)
     return metrics
+
+
+def tidy(checkpoint: Checkpoint) -> None:
+    """Of what a run keeps to go on from, nothing is left."""
+    for each in (checkpoint, checkpoint.beside("evaluation"), Pulse(checkpoint.folder)):
+        each.remove()
+
+
+def finished(out: Path) -> dict | None:
+    """The metrics of a run that left all its files; None if it is not whole."""
+    try:
+        metrics = read_sealed(out / "metrics.json")
+        sums = {"weights.pt": metrics["weights"], "predictions.npz": metrics["predictions"]}
+        whole = all(sha256(out / name) == written for name, written in sums.items())
+        whole = whole and all((out / name).exists() for name in ("curve.csv", "layers.csv"))
+    except (Damaged, OSError, KeyError):
+        return None
+    return metrics if whole else None
 
 
 def save(module: nn.Module, path: Path) -> str:
@@ -120,8 +143,7 @@ def forget(checkpoint: Checkpoint) -> None:
     """A run that is asked for again although it is done starts from scratch: nothing is left to go on from."""
     done = checkpoint.folder / "metrics.json"
     if done.exists():
-        checkpoint.remove()
-        checkpoint.beside("evaluation").remove()
+        tidy(checkpoint)
         done.unlink()
 
 
@@ -242,13 +264,16 @@ def packages() -> dict[str, str]:
 
 
 def commit() -> dict:
-    """The repository's commit and whether the tree differed from it; None outside a checkout."""
+    """The repository's commit and whether the tree differed from it; None outside a checkout. A kill here leaves no lock in the repository."""
 
     def git(*words):
         here = Path(__file__).parent
         return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")),
+        }
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from benchmark.pins.settings import check_directory, settings
 from benchmark.runs import lines
 from benchmark.runs.run import STATES
 from benchmark.shared.errors import UserError
-from benchmark.shared.files import write_csv, write_json
+from benchmark.shared.files import stamp, write_csv, write_json
 from benchmark.workflow import equivalent, handed, warm
 
 
@@ -24,10 +27,15 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     arguments.words = words
     try:
-        return arguments.command(arguments) or 0
+        ended = arguments.command(arguments) or 0
+        sys.stdout.flush()
+        return ended
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who reads has enough, like `head`; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def positive(text: str) -> int:
@@ -35,6 +43,12 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text}")
     return int(text)
+
+
+def threads(text: str) -> int:
+    """A whole number from 1 on, of which no more are taken than there are cores for this process."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(positive(text), here)
 
 
 def rate(text: str) -> float:
@@ -57,8 +71,16 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(command=function)
         return made
 
-    status_ = command("status", status, "which cells are done, running, missing, damaged or failed")
+    status_ = command("status", status, "which cells are done, running, stopped, missing, damaged or failed")
     status_.add_argument("table", nargs="*", help="tables (default: all)")
+    status_.add_argument(
+        "--watch",
+        type=rate,
+        nargs="?",
+        const=5.0,
+        metavar="SECONDS",
+        help="again every so often (default: 5 s) until nothing is left to run",
+    )
     table_ = command("table", table, "write a table or figure from the runs that exist so far, the rest marked `not run`")
     table_.add_argument("table")
     cost_ = command("cost", cost, "what a table's runs come to in images, operations and hours, before any of them starts")
@@ -119,9 +141,9 @@ def parser() -> argparse.ArgumentParser:
     network_.add_argument("backbone")
     network_.add_argument("dataset", help="as printed")
     for one in (run_, surface_, pictures_, network_):
-        one.add_argument("--threads", type=int, default=1)
+        one.add_argument("--threads", type=threads, default=1, help="at most as many as there are cores")
     warm_ = command("warm", lambda a: warm.serve(a.socket, main), "serve runs by forks of a process that has imported everything")
-    warm_.add_argument("--socket", type=Path, required=True)
+    warm_.add_argument("--socket", required=True, help="its name")
 
     download_ = command("download", download, "fetch a data set that torchvision can fetch, with its checksum")
     download_.add_argument("dataset")
@@ -179,24 +201,36 @@ def home(arguments, chosen) -> Path:
 
 
 def status(arguments) -> None:
-    """One line per run, then the counts."""
+    """One line per run, then the counts; with --watch again and again while a run may still come to its end."""
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
     names, broken = (arguments.table, {}) if arguments.table else lines.sound(list(published.tables()), chosen)
     entries = picked(arguments, [entry for name in names for entry in lines.of_table(name, chosen)])
-    lacking = sum(bool(entry.lacking) for entry in entries)
-    asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
+    with suppress(KeyboardInterrupt):
+        while overview(entries, broken, chosen.scale, root, every=bool(arguments.table)) and arguments.watch:
+            time.sleep(arguments.watch)
+            print(CLEARED if sys.stdout.isatty() else "")
+
+
+CLEARED = "\033[H\033[2J"  # an empty screen
+
+
+def overview(entries: list, broken: dict, scale: str, root: Path, every: bool) -> int:
+    """Print a line for each run, `every` one or all but those that are missing, and the counts; returns how many are left to run."""
     counts, found = dict.fromkeys(STATES, 0), lines.behind(entries)
     for folder, run in found.items():
         state = run.state(root)
         counts[state] += 1
-        if arguments.table or state != "missing":
+        if every or state != "missing":
             print(f"{state:8} {folder}/metrics.json  {run.progress(root)}".rstrip())
     for name, error in broken.items():
         print(f"broken   {name}: {error}")
+    asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"{asked} runs asked for, {len(found)} distinct, at scale {chosen.scale} in {root.resolve().name}: {summary}")
-    print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why")
+    print(f"{asked} runs asked for, {len(found)} distinct, at scale {scale} in {root.resolve().name}: {summary}")
+    lacking = sum(bool(entry.lacking) for entry in entries)
+    print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why", flush=True)
+    return sum(counts[state] for state in ("running", "stopped", "missing"))
 
 
 def cost(arguments) -> None:
@@ -348,15 +382,16 @@ def draw(arguments) -> None:
 
 def run(arguments) -> int | None:
     """Train and measure; in a fork of the workflow's warm process where there is one."""
+    a = arguments
+    out = a.runs / a.cell / f"seed{a.seed}"
+    before = stamp(out / "metrics.json")
     if (ended := warm.ask(arguments.words)) is not None:
         return ended
     from benchmark.training.run import run as run_one
 
-    a = arguments
     choose(a.neurons)
     spec = handed.read(a.runs, a.cell)
-    out = a.runs / a.cell / f"seed{a.seed}"
-    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads)
+    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads, before)
     print(
         f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {a.cell}"
         f"  seed {a.seed}  {metrics['seconds']:.1f} s  on {spec['data']['name']}"

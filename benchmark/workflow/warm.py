@@ -1,8 +1,11 @@
 """A process that has imported everything, from which runs fork: at the smoke scale imports cost more than many a training.
 
 The workflow starts it and holds its standard input; when the workflow ends, however it does, the runs are stopped as by a signal and
-the server goes. A run that finds no server, or one of another Python, starts by itself, so that nothing depends on one. So does the
-first one, and only the second makes the server import: a workflow without runs, or with one, pays nothing.
+the server goes. A run that finds no server, or one of another Python, starts by itself, and goes on by itself if the server dies: nothing
+depends on one. So does the first run, and only the second makes the server import: a workflow without runs, or with one, pays nothing.
+
+The server reads nothing that a client sends: it forks, and the child reads. So no client can hurt it or keep it waiting. Its socket has a
+name and no file (Linux's abstract namespace), so that whatever is killed leaves none behind.
 """
 
 import contextlib
@@ -10,35 +13,42 @@ import gc
 import importlib
 import json
 import os
+import select
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
-import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmark.pins.code import ROOT
 
-ADDRESS = "SPIKELEDGER_WARM"  # environment variable with the server's socket
+ADDRESS = "SPIKELEDGER_WARM"  # environment variable with the name of the server's socket
 PRELOADED = ("timm.data", "timm.data.random_erasing", "timm.optim", "timm.scheduler", "benchmark.training.run")
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 BUSY = 64  # connections that may wait
+PATIENCE = 5.0  # seconds that a client may say nothing
+KEYS = {"python", "words", "cwd", "environment"}  # of a request
+LONGEST = 2**23  # bytes of one
 
 
-def address() -> Path:
-    """A socket of this process's own; in the temporary folder, since a socket's path must be short."""
-    return Path(tempfile.gettempdir()) / f"spikeledger-{os.getuid()}-{os.getpid()}.sock"
+def address() -> str:
+    """The name of a socket of this process's own."""
+    return f"spikeledger-{os.getuid()}-{os.getpid()}"
 
 
-def start(path: Path) -> subprocess.Popen:
-    """The server, which lives as long as its standard input: until this process ends or closes it."""
-    command = [sys.executable, "-m", "benchmark", "warm", "--socket", str(path)]
+def start(name: str, log: Path) -> subprocess.Popen:
+    """The server, which lives as long as its standard input: until this process ends or closes it. What it says goes to `log`."""
+    command = [sys.executable, "-m", "benchmark", "warm", "--socket", name]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    _servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environment, **quiet))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as told:
+        handles = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": told}
+        _servers.append(subprocess.Popen(command, start_new_session=True, env=environment, **handles))
     return _servers[-1]
 
 
@@ -49,27 +59,53 @@ _servers: list = []
 
 
 def ask(words: list[str]) -> int | None:
-    """The exit status of `python -m benchmark <words>` run by the server; None if there is none that can."""
-    path = os.environ.get(ADDRESS)
-    if not path or not hasattr(socket, "send_fds") or not ours(path):
-        return None
+    """The exit status of `python -m benchmark <words>` run by the server; None if there is none that can, or it died on the way."""
+    with contextlib.suppress(OSError, ValueError), connected(os.environ.get(ADDRESS)) as connection:
+        request = {"python": python(), "words": words, "cwd": os.getcwd(), "environment": dict(os.environ)}
+        socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [1, 2])
+        answer = connection.makefile("r")
+        number = int(answer.readline())  # of the process that runs it, or why there is none
+        with forwarding(number) as received:
+            said = answer.readline()  # nothing: the server is gone, and so is by now the run, its checkpoint written
+        if not said:
+            print("the warm process is gone: going on without it", file=sys.stderr)
+        return int(said) if said else 128 + received[0] if received else None
+    return None
+
+
+@contextlib.contextmanager
+def connected(name: str | None) -> Iterator[socket.socket]:
+    """A connection to this user's server: the environment is handed to whoever listens. OSError if there is none."""
+    if not name or sys.platform != "linux":
+        raise OSError("no server")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(path)
-            request = {"python": python(), "words": words, "cwd": os.getcwd(), "environment": dict(os.environ)}
-            socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [1, 2])
-            answer = connection.makefile("r")
-            number = int(answer.readline())
-        except (OSError, ValueError):
-            return None
-        for each in FORWARDED:
-            signal.signal(each, lambda received, _: stop(number, received))
-        return int(answer.readline() or 1)
+        connection.connect(f"\0{name}")
+        if peer(connection) != os.getuid():
+            raise OSError("another user's server")
+        yield connection
 
 
-def ours(path: str) -> bool:
-    """True if the socket is there and this user's: the environment is handed to whoever listens."""
-    return os.path.exists(path) and os.stat(path).st_uid == os.getuid()
+def peer(connection: socket.socket) -> int:
+    """The user at the other end."""
+    size = struct.calcsize("3i")
+    return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[1]
+
+
+@contextlib.contextmanager
+def forwarding(number: int) -> Iterator[list[int]]:
+    """Signals to this process go on to process `number`; gives the list of those that came."""
+    received: list[int] = []
+
+    def hand_on(signum, _):
+        received.append(signum)
+        stop(number, signum)
+
+    before = {each: signal.signal(each, hand_on) for each in FORWARDED}
+    try:
+        yield received
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def stop(number: int, received: int = signal.SIGTERM) -> None:
@@ -86,12 +122,9 @@ def python() -> list[str]:
 # ---- the server's side
 
 
-def serve(path: Path, main: Callable[[list[str]], int]) -> None:
+def serve(name: str, main: Callable[[list[str]], int]) -> None:
     """Fork a child that runs `main` for each request until standard input ends; then stop the children and wait for them."""
-    try:
-        Server(path, main).run()
-    finally:
-        path.unlink(missing_ok=True)
+    Server(name, main).run()
 
 
 def preload() -> None:
@@ -107,21 +140,19 @@ def preload() -> None:
 class Server:
     """Children by their process number, each with the connection that waits for its status."""
 
-    def __init__(self, path: Path, main: Callable[[list[str]], int]):
+    def __init__(self, name: str, main: Callable[[list[str]], int]):
         self.main = main
         self.children: dict[int, socket.socket] = {}
-        self.requests, self.stopping = 0, False
-        self.selector = selectors.DefaultSelector()
-        path.unlink(missing_ok=True)  # of a killed process with this one's number
-        before = os.umask(0o177)  # for this user alone
+        self.clients, self.stopping = 0, False
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(str(path))
-        os.umask(before)
+        self.listener.bind(f"\0{name}")
         self.listener.listen(BUSY)
+        self.lifeline, self.held = os.pipe()  # its end tells children that the server is gone, however it went
         self.woken, self.waker = socket.socketpair()
         self.waker.setblocking(False)
         signal.set_wakeup_fd(self.waker.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.selector = selectors.DefaultSelector()
         for source, action in ((self.listener, self.accept), (self.woken, self.reap), (sys.stdin, self.end)):
             self.selector.register(source, selectors.EVENT_READ, action)
 
@@ -131,35 +162,28 @@ class Server:
                 key.data(key.fileobj)
 
     def accept(self, _) -> None:
-        """Fork for a request; the first client, and one of another Python, is left to itself."""
+        """Fork for a client of this user; the first is left to itself."""
         connection, _ = self.listener.accept()
-        request, handles = received(connection)
-        self.requests += 1
-        if self.requests == 2:
+        if peer(connection) != os.getuid():
+            return connection.close()
+        self.clients += 1
+        if self.clients == 1:
+            return connection.close()
+        if self.clients == 2:
             preload()
-        if self.requests == 1 or request.get("python") != python():
-            connection.close()
-        elif number := os.fork():
-            send(connection, number)
+        if number := os.fork():
             self.children[number] = connection
-            self.selector.register(connection, selectors.EVENT_READ, lambda _: self.left(number))
         else:
             self.forget()
-            become(self.main, request, handles)
-        for handle in handles:
-            os.close(handle)
+            answer(connection, self.lifeline, self.main)
 
     def forget(self) -> None:
-        """In a child: nothing of the server's is its own."""
+        """In a child: nothing of the server's is its own but the lifeline."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (self.selector, self.listener, self.woken, self.waker, *self.children.values()):
             each.close()
-
-    def left(self, number: int) -> None:
-        """The client is gone: its run stops as by a signal."""
-        self.selector.unregister(self.children[number])
-        stop(number)
+        os.close(self.held)
 
     def reap(self, woken) -> None:
         """Tell each client whose child has ended its status."""
@@ -168,10 +192,7 @@ class Server:
             number, status = os.waitpid(-1, os.WNOHANG)
             if not number:
                 return
-            connection = self.children.pop(number)
-            if connection.fileno() in self.selector.get_map():
-                self.selector.unregister(connection)
-            with connection:
+            with self.children.pop(number) as connection:
                 code = os.waitstatus_to_exitcode(status)
                 send(connection, code if code >= 0 else 128 - code)  # ended by signal n: 128 + n, as shells say it
 
@@ -187,21 +208,49 @@ class Server:
             stop(number)
 
 
+# ---- a child's side
+
+
+def answer(connection: socket.socket, lifeline: int, main: Callable[[list[str]], int]) -> None:
+    """In a child: run what the client asks for, or say why not, to it and in a line of the server's log. Does not return."""
+    try:
+        request, handles = received(connection)
+    except Exception as error:
+        said = f"refused: {' '.join(str(error).split()) or type(error).__name__}"
+        print(said, file=sys.stderr, flush=True)
+        send(connection, said)
+        os._exit(1)
+    threading.Thread(target=watch, args=(connection, lifeline), daemon=True).start()
+    send(connection, os.getpid())
+    become(main, request, handles)
+
+
 def received(connection: socket.socket) -> tuple[dict, list[int]]:
-    """A client's request, one line of JSON, and its output handles; nothing of a client that is gone."""
-    text, handles, *_ = socket.recv_fds(connection, 2**20, 2)
-    while text and not text.endswith(b"\n"):
-        more = connection.recv(2**20)
-        if not more:
-            return {}, handles
-        text += more
-    return json.loads(text or "{}"), handles
+    """A client's request, one line of JSON, and its two output handles. ValueError: another thing; TimeoutError: silence."""
+    connection.settimeout(PATIENCE)
+    text, handles, *_ = socket.recv_fds(connection, LONGEST, 2)
+    while text and not text.endswith(b"\n") and len(text) < LONGEST:
+        more = connection.recv(LONGEST)
+        text = more and text + more
+    connection.settimeout(None)
+    request = json.loads(text)
+    if not isinstance(request, dict) or request.keys() != KEYS or len(handles) != 2:
+        raise ValueError("not a request")
+    if request["python"] != python():
+        raise ValueError(f"a request of another Python, {request['python']}")
+    return request, handles
 
 
-def send(connection: socket.socket, number: int) -> None:
-    """A number as a line; the client may be gone."""
+def watch(connection: socket.socket, lifeline: int) -> None:
+    """Stop this process as by a signal once its client or the server is gone. Nothing more comes from either: readable means ended."""
+    select.select([connection, lifeline], [], [])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def send(connection: socket.socket, word: int | str) -> None:
+    """A word as a line; the client may be gone."""
     with contextlib.suppress(OSError):
-        connection.sendall(f"{number}\n".encode())
+        connection.sendall(f"{word}\n".encode())
 
 
 def become(main: Callable[[list[str]], int], request: dict, handles: list[int]) -> None:

@@ -13,7 +13,7 @@ from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
 from benchmark.shared.errors import UserError
-from benchmark.shared.files import claim
+from benchmark.shared.files import claim, locked
 from benchmark.workflow import handed, kept, warm
 
 
@@ -84,6 +84,12 @@ def look():
         raise SystemExit(ended)
 
 
+if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
+    told(claim, Path(".snakemake"))
+elif not locked(Path(".snakemake/workflow.lock")):
+    kept.outlived(RUNS.values(), Path(".snakemake"), Path())
+
+
 onstart:
     told(claim, Path(".snakemake"))
     handed.write(Path("runs"), CELLS.values())
@@ -91,8 +97,11 @@ onstart:
         look()
     kept.keep(Path("results"), Path(".snakemake/kept"))
     if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
-        warm.start(warm.address())
+        warm.start(warm.address(), Path("logs/warm.log"))
 
 
 onerror:
     kept.restore(Path("results"), Path(".snakemake/kept"))
+    waiting = [job.wildcards[0] for job in workflow.dag.needrun_jobs() if job.rule.name in ("table", "figure")]
+    for name in kept.mark(waiting, SETTINGS, Path()):
+        print(f"results/{name}.csv is written without what failed, which its rows say", file=sys.stderr)
