@@ -12,11 +12,11 @@ from benchmark.networks.layers import First
 
 SIZES = {
     "11": {
-        "widths": [64, 128, 256, 512], "convolutions": [1, 3, 3, 2], "pools": [1, 1, 1, 0], "hidden": [1024, 1024],
+        "groups": [[64], [128, 256, 256], [512, 512, 512], [512, 512]], "pools": [1, 1, 1, 0], "hidden": [1024, 1024],
         "dropout": 0.3, "hidden_dropout": 0.5, "deviation": 0.01,
     }
 }  # fmt: skip
-TWIN = {"divide": {"widths": 8, "hidden": 8}, "set": {"dropout": 0.0, "hidden_dropout": 0.0, "deviation": 0.1}}  # or nothing arrives
+TWIN = {"divide": {"groups": 8, "hidden": 8}, "set": {"dropout": 0.0, "hidden_dropout": 0.0, "deviation": 0.1}}  # or nothing arrives
 NEURON = {}
 LAYOUTS = {"cifar": {}}
 

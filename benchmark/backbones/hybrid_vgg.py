@@ -20,11 +20,11 @@ from benchmark.networks.random_spikes import RandomSpikes
 
 SIZES = {
     "11": {
-        "widths": [64, 128, 256, 512], "convolutions": [1, 3, 3, 2], "pools": [1, 1, 1, 0], "hidden": [1024, 1024],
+        "groups": [[64], [128, 256, 256], [512, 512, 512], [512, 512]], "pools": [1, 1, 1, 0], "hidden": [1024, 1024],
         "dropout": 0.3, "hidden_dropout": 0.5, "deviation": 0.01,
     }
 }  # fmt: skip
-TWIN = {"divide": {"widths": 8, "hidden": 8}, "set": {"dropout": 0.0, "hidden_dropout": 0.0, "deviation": 0.1}}  # or nothing arrives
+TWIN = {"divide": {"groups": 8, "hidden": 8}, "set": {"dropout": 0.0, "hidden_dropout": 0.0, "deviation": 0.1}}  # or nothing arrives
 NEURON = {"name": "delayed-if", "threshold": 1.0, "leak": 1.0, "gradient": "stdb", "height": 0.3, "fall": 0.01}
 LAYOUTS = {"cifar": {}}
 
@@ -37,21 +37,21 @@ def build(size, layout, fire, classes, shape, steps):
 def network(size, image, fire, classes, shape, steps):
     """The same behind any form of the image."""
     groups, before = [], shape[0]
-    for width, count, pool in zip(size["widths"], size["convolutions"], size["pools"], strict=True):
-        groups.append(group(before, width, count, pool, size, fire))
-        before = width
+    for widths, pool in zip(size["groups"], size["pools"], strict=True):
+        groups.append(group(before, widths, pool, size["dropout"], fire))
+        before = widths[-1]
     side = 2 ** sum(size["pools"])
     head = classifier(before * (shape[1] // side) * (shape[2] // side), classes, size, fire)
-    model = SpikingBackbone(nn.Sequential(image, groups[0]), groups[1:], size["widths"][1:], head, steps)
+    model = SpikingBackbone(nn.Sequential(image, groups[0]), groups[1:], [widths[-1] for widths in size["groups"][1:]], head, steps)
     initialise(model, size["deviation"])
     return model
 
 
-def group(before, width, count, pool, size, fire):
-    """`count` times convolution, neuron, dropout, the last dropout giving way to pooling if there is any."""
+def group(before, widths, pool, dropout, fire):
+    """Convolution, neuron, dropout for each width, the last dropout giving way to pooling if there is any."""
     layers = []
-    for _ in range(count):
-        layers += [convolution(before, width), fire(), Dropout(size["dropout"], step_mode="m")]
+    for width in widths:
+        layers += [convolution(before, width), fire(), Dropout(dropout, step_mode="m")]
         before = width
     return nn.Sequential(*(layers[:-1] + [average_pool(2, 2, 0)] if pool else layers))
 
