@@ -58,7 +58,7 @@ class DelayedIF(Neuron, MemoryModule):
     def forward(self, x):
         wide = single_precision(x)
         before = (torch.as_tensor(value, dtype=wide.dtype, device=x.device).expand(x.shape[1:]) for value in (self.v, self.since))
-        constants = (self.threshold.item(), self.leak, self.gradient, self.height, self.fall)
+        constants = (self.threshold.to(wide.dtype), self.leak, self.gradient, self.height, self.fall)
         spikes, self.v, self.since = Pass.apply(wide, *before, *constants)
         return spikes.to(x.dtype)
 
@@ -74,21 +74,22 @@ class Pass(torch.autograd.Function):
             fired = (over > 0).to(x.dtype)
             spikes[t] = fired
             if slopes is not None:
-                slopes[t] = height * ((1 - over.abs()).clamp(min=0) if gradient == "linear" else (-fall * since).exp())
-            v = torch.add(current, v, alpha=leak).sub_(fired, alpha=threshold)  # the current first: its memory layout stays
+                slope = (1 - over.abs()).clamp(min=0) if gradient == "linear" else (-fall * since).exp()
+                slopes[t] = height * slope / threshold
+            v = torch.add(current, v, alpha=leak) - threshold * fired  # the current first: its memory layout stays
             since = torch.where(fired > 0, 1.0, since + 1)
         ctx.save_for_backward(slopes)
-        ctx.constants = threshold, leak
+        ctx.leak = leak
         ctx.mark_non_differentiable(v, since)
         return spikes, v, since
 
     @staticmethod
     def backward(ctx, given, *_):
-        (slopes,), (threshold, leak) = ctx.saved_tensors, ctx.constants
+        (slopes,) = ctx.saved_tensors
         grad, behind = torch.empty_like(slopes), torch.zeros_like(slopes[0])
         for t in reversed(range(len(given))):
             grad[t] = behind
-            behind = torch.addcmul(leak * behind, given[t], slopes[t], value=1 / threshold)
+            behind = torch.addcmul(ctx.leak * behind, given[t], slopes[t])
         return grad, *[None] * 7
 
 
