@@ -66,6 +66,10 @@ class Method:
         """
         return network
 
+    def before_epoch(self, network: nn.Module, images: torch.Tensor, target: torch.Tensor) -> None:
+        """What is done before every epoch to the network that trains, in training mode, given the epoch's first batch; nothing is kept of it
+        but the network's weights and buffers."""
+
     def parts(self, student: nn.Module, teacher: nn.Module | None) -> nn.Module:
         """Extra modules that are trained with the student and thrown away at inference."""
         return nn.Identity()

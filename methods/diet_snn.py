@@ -16,10 +16,9 @@ spikes while thresholds are looked for. It looks for thresholds of a ResNet's st
 """
 
 import torch
-from torch import nn
 
 from benchmark.method import Method, cross_entropy
-from benchmark.networks.build import reset
+from benchmark.networks.balancing import balance, first, searching
 from benchmark.neurons.trained_threshold import TrainedThreshold
 
 
@@ -34,66 +33,20 @@ class DietSNN(Method):
     def start(self, network, above, calibration):
         network.load_state_dict(above["ann"].state_dict(), strict=False)
         images = first(calibration, self.images).to(next(network.parameters()).device)
-        with searching(network, self.search_steps):
-            self.find(network, images)
-        return network
-
-    @torch.no_grad()
-    def find(self, network, images):
-        """One pass: a layer gets all steps before the next one gets any, so that its threshold is set just before it runs."""
         neurons = [module for module in network.modules() if isinstance(module, TrainedThreshold)]
-        handles = [module.register_forward_pre_hook(self.balance) for module in neurons]
-        network(images)
-        reset(network)
-        for handle in handles:
-            handle.remove()
+        with searching(network, self.search_steps, training=True):
+            balance(network, neurons, images, lambda currents: percentile(currents, self.percent))
         for module in neurons:
-            module.threshold.mul_(self.factor)
-
-    def balance(self, neuron, inputs):
-        """The largest percentile of any step's currents [T, B, ...]; one that is not positive leaves the threshold as it is."""
-        largest = max(percentile(step, self.percent) for step in inputs[0])
-        if largest > 0:
-            neuron.threshold.fill_(largest)
+            module.threshold.data.mul_(self.factor)
+        return network
 
     def loss(self, student, teacher, target, parts):
         return {"task": cross_entropy(student.logits.sum(0), target)}
 
 
-def first(batches, count: int) -> torch.Tensor:
-    """So many images, or all that there are."""
-    found = []
-    for batch in batches:
-        found.append(batch)
-        if sum(map(len, found)) >= count:
-            break
-    return torch.cat(found)[:count]
-
-
 def percentile(x: torch.Tensor, percent: float) -> float:
     """The public code's: of n values in order the 1 + round(percent (n - 1) / 100)-th."""
     return x.flatten().float().kthvalue(1 + round(percent / 100 * (x.numel() - 1))).values.item()
-
-
-class searching:
-    """Inside the block the network runs so many steps, and its normalisations take their statistics from what comes."""
-
-    def __init__(self, network: nn.Module, steps: int):
-        self.network, self.steps, self.mode = network, steps, network.training
-        self.timed = [module for module in network.modules() if isinstance(getattr(module, "steps", None), int)]
-        self.before = network.steps
-
-    def __enter__(self):
-        self.set(self.steps)
-        self.network.train()
-
-    def __exit__(self, *_):
-        self.set(self.before)
-        self.network.train(self.mode)
-
-    def set(self, steps):
-        for module in self.timed:
-            module.steps = steps
 
 
 def fits(student, ann):

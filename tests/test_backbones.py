@@ -23,6 +23,7 @@ from benchmark.neurons import Maker, maker, names
 from benchmark.neurons._base import Neuron
 from benchmark.pins import kinds as catalogue
 from benchmark.reports import structure as reported
+from benchmark.shared import sizes
 
 STEPS, CLASSES = 4, 10
 TINY = {"cifar": (3, 16, 16), "imagenet": (3, 32, 32), "dvs": (2, 16, 16)}
@@ -102,6 +103,12 @@ def run(model, x):
         y = model(x)
     functional.reset_net(model)
     return y
+
+
+def test_a_twin_is_divided_but_no_less_than_it_says():
+    rule = {"divide": {"stem": 8, "widths": 8}, "least": {"widths": [4, 8, 16]}, "set": {"gain": 4}}
+    assert sizes.twin({"stem": 17, "widths": [16, 128], "gain": 1}, rule) == {"stem": 3, "widths": [4, 16], "gain": 4}
+    assert sizes.twin({"stem": 8, "widths": [8] * 4}, rule) == {"stem": 1, "widths": [4, 8, 16, 1], "gain": 4}
 
 
 # ---- contracts: of behaviour alone, so that a network of any make keeps them

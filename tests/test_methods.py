@@ -104,14 +104,14 @@ def test_nothing_is_replaced_but_what_the_contract_names(path):
     own = {name: value for name, value in own.items() if name not in ("__static_attributes__", "__annotations__")}
     assert not [name for name in own if name.startswith("_")]
     assert {name for name, value in own.items() if not inspect.isfunction(value)} <= set(TABLES)
-    for name in ("start", "parts", "loss", "pictures"):
+    for name in ("start", "before_epoch", "parts", "loss", "pictures"):
         given, asked = (inspect.signature(getattr(each, name)).parameters for each in (method, Method))
         assert list(given) == list(asked), name
 
 
 def test_the_contract_is_these_names():
     """What `Method` has beside them would be open to be replaced."""
-    assert {name for name in vars(Method) if not name.startswith("__")} == {*TABLES, "start", "parts", "loss", "pictures"}
+    assert {name for name in vars(Method) if not name.startswith("__")} == {*TABLES, "start", "before_epoch", "parts", "loss", "pictures"}
 
 
 @each_file

@@ -463,6 +463,28 @@ def test_a_methods_parts_are_trained(tmp_path):
     assert training.parts.weight.item() != before and training.student.weight.item() != 0.5
 
 
+def test_before_every_epoch_its_first_batch_is_shown_once(tmp_path, monkeypatch, stop_at):
+    """A run that goes on within an epoch is not shown it again."""
+    seen = []
+
+    class Before(Method):
+        def before_epoch(self, network, images, target):
+            seen.append((network.training, images.clone(), target.clone()))
+
+        def loss(self, student, teacher, target, parts):
+            return {"task": cross_entropy(student.logits.mean(0), target)}
+
+    spec = specification(method=made_up(monkeypatch, Before))
+    stop_at(STEPS + 2)
+    stop(spec, tmp_path)
+    run(spec, tmp_path, seed=3)
+    batches = bar_batches(seed=3)
+    assert [training for training, _, _ in seen] == [True, True]
+    for epoch, (_, images, target) in enumerate(seen):
+        wanted, labels, _ = next(batches.train(epoch))
+        assert torch.equal(images, wanted) and torch.equal(target, labels)
+
+
 class Watched(Method):
     """Notes the mode of both networks whenever one is asked, and whether gradients were wanted."""
 

@@ -23,7 +23,7 @@ SIZES = {  # as the spiking ones: ResNet-19 of tdBN with 256 hidden units, and T
     "20-wide": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0, "convolutions": 3},
     "50": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [3, 4, 6, 3], "hidden": 0, "bottleneck": True},
 }
-TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}}
+TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2, "hidden": 8}, "least": {"stem": 8, "widths": [8, 16, 32]}}  # as the spiking ones
 MINI = {"divide": {"stem": 4, "widths": 4, "hidden": 4}}
 NEURON = {}
 LAYOUTS = {

@@ -39,7 +39,9 @@ SIZES = {  # hidden: neurons between the last block and the classifier, 0 for no
     "19-stem128-1fc": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 0},
     "20": {"stem": 16, "widths": [16, 32, 64], "depths": [3, 3, 3], "hidden": 0},
 }
-TWIN = {"divide": {"stem": 8, "widths": 8, "depths": 2}, "set": {"gain": 4}}  # of the hidden layer's first weights: so that it fires
+TWIN = {  # least: two channels, of `20`, cannot learn; gain: of the hidden layer's first weights, so that it fires
+    "divide": {"stem": 8, "widths": 8, "depths": 2}, "least": {"stem": 8, "widths": [8, 16, 32]}, "set": {"gain": 4},
+}  # fmt: skip
 MINI = {"divide": {"stem": 4, "widths": 4, "hidden": 4}}
 NEURON = {
     "name": "lif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": False, "decay_input": False,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from benchmark.method import Method
 from benchmark.networks.build import reset
 from benchmark.networks.recompute import recomputed
 from benchmark.neurons import ran
@@ -100,6 +101,9 @@ class Training:
         self.trained.train()
         self.schedule.step(self.epoch)
         self.pulse.beat(self.epoch, self.step, self.batches.steps, began)
+        if not self.step and type(self.method).before_epoch is not Method.before_epoch:
+            images, target, _ = next(self.batches.train(self.epoch))
+            self.method.before_epoch(self.student, images, target)
         for images, target, chosen in self.batches.train(self.epoch, self.step):
             for term, value in self.train_step(images, target, chosen).items():
                 self.sums[term] = self.sums.get(term, 0.0) + value

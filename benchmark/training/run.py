@@ -36,7 +36,7 @@ from benchmark.training.teacher import renormalising
 
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
 CHECKED = 64  # test images that the checks look at
-LONG = 16  # steps; of a longer conversion's run fewer images are checked, and those alone are counted
+LONG = 16  # steps; of a longer run fewer images are checked, and of a conversion's those alone are counted
 BY_STEP = 1024  # steps; of a conversion's longer run a layer's amounts are counted over all steps alone
 NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
@@ -207,7 +207,7 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     counter = Counter(each_step=steps <= BY_STEP)
     images, _ = next(iter(batches.test()))
     axis = batches.form.axis
-    images = images.narrow(axis, 0, min(checked(training.student, steps), images.shape[axis]))
+    images = images.narrow(axis, 0, min(checked(steps), images.shape[axis]))
     kept = training.checkpoint.beside("evaluation")
     counted = evaluated(training.student, batches, images, steps, counter, kept)
     records = list(counter.records.values())
@@ -233,9 +233,9 @@ def measure(spec: dict, training: Training, batches: Batches) -> dict:
     }
 
 
-def checked(student: nn.Module, steps: int) -> int:
+def checked(steps: int) -> int:
     """Images that the checks look at."""
-    return max(2, CHECKED * LONG // steps) if long(student, steps) else CHECKED
+    return max(2, CHECKED * LONG // steps) if steps > LONG else CHECKED
 
 
 def long(student: nn.Module, steps: int) -> bool:
