@@ -83,12 +83,14 @@ def test_twins_on_stand_ins_start_anywhere(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("table", ["table3_tser", "table5_spikformer_v2"])
-def test_steps_are_timed_on_images_and_on_events(table):
-    """Real training steps of the network: gradients are there when it ends, membranes are not."""
+def test_steps_are_timed_on_images_and_on_events(table, monkeypatch):
+    """Real training steps of the network, one that is not counted before them; membranes are forgotten after each."""
+    forgotten = []
+    monkeypatch.setattr(throughput.build, "reset", forgotten.append)
     torch.set_num_threads(1)
     spec = runs(table, settings())[-1].resolved.spec
     speeds = throughput.images_per_second(spec, torch.device("cpu"), batch=2, steps=2)
-    assert len(speeds) == 2 and all(speed > 0 for speed in speeds)
+    assert len(speeds) == 2 and all(speed > 0 for speed in speeds) and len(forgotten) == 3
 
 
 def test_more_images_take_longer():

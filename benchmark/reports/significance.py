@@ -52,8 +52,10 @@ def over_both(a, b) -> tuple[float, float]:
 
 def controlled(values: list[float | None]) -> list[float | None]:
     """Benjamini and Hochberg's adjusted p of claims asked together, None where there is none: below 0.05, one in twenty of them is false."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return values
     from scipy import stats
 
-    known = [value for value in values if value is not None]
-    adjusted = iter(stats.false_discovery_control(known).tolist() if known else [])
+    adjusted = iter(stats.false_discovery_control(known).tolist())
     return [None if value is None else next(adjusted) for value in values]

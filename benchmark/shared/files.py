@@ -64,7 +64,8 @@ def canonical(values: dict) -> str:
     try:
         return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as error:  # looked for only then: a report reads hundreds of files, each of ten thousand values
-        raise ValueError(f"{', '.join(not_finite(values))} is not a finite number" if [*not_finite(values)] else str(error)) from None
+        names = ", ".join(not_finite(values))
+        raise ValueError(f"{names} is not a finite number" if names else str(error)) from None
 
 
 def not_finite(values, name: str = ""):
