@@ -1,6 +1,5 @@
-"""Hybrid conversion: its neuron against a slow loop, random spikes, balanced thresholds, weights taken over, and shorter epochs."""
+"""Hybrid conversion: its neuron against a slow loop, random spikes, balanced thresholds and weights taken over."""
 
-import helpers
 import pytest
 import torch
 
@@ -11,7 +10,6 @@ from benchmark.networks.random_spikes import RandomSpikes
 from benchmark.neurons import delayed_if, maker
 from benchmark.pins import kinds
 from benchmark.shared.errors import UserError
-from benchmark.training.batches import Batches, load
 from methods.hybrid import Hybrid, fits, neurons
 
 NAMES = {"vgg": ("hybrid-vgg-11", hybrid_vgg, ann_hybrid_vgg), "resnet": ("hybrid-resnet-20", hybrid_resnet, ann_hybrid_resnet)}
@@ -125,16 +123,3 @@ def test_the_loss_is_of_the_sum_over_steps():
 def test_it_takes_the_same_network_only():
     spiking, same, other = (kinds.backbone(name) for name in ("hybrid-vgg-11", "ann-hybrid-vgg-11", "ann-hybrid-resnet-20"))
     assert fits(spiking, same) == "" and "no such pair" in fits(spiking, other)
-
-
-# ---- shorter epochs
-
-
-def test_an_epoch_may_show_fewer_training_images_drawn_anew():
-    entry = helpers.data()
-    data = load(entry, helpers.ROOT / "data")
-    recipes = ({**helpers.RECIPE, "batch_size": 8, "train_images": count} for count in (None, 20))
-    batches = [Batches(data, recipe, entry, 1, torch.device("cpu"), 0) for recipe in recipes]
-    whole, fewer = (each.order(0) for each in batches)
-    assert len(fewer) == 2 and torch.equal(fewer, whole[:2]) and not torch.equal(fewer, batches[1].order(1))
-    assert batches[1].trained == 20 and batches[0].trained == batches[0].form.count
