@@ -107,8 +107,8 @@ def run(model, x):
 
 def test_a_twin_is_divided_but_no_less_than_it_says():
     rule = {"divide": {"stem": 8, "widths": 8}, "least": {"widths": [4, 8, 16]}, "set": {"gain": 4}}
-    assert sizes.twin({"stem": 17, "widths": [16, 128], "gain": 1}, rule) == {"stem": 3, "widths": [4, 16], "gain": 4}
-    assert sizes.twin({"stem": 8, "widths": [8] * 4}, rule) == {"stem": 1, "widths": [4, 8, 16, 1], "gain": 4}
+    assert sizes.smaller({"stem": 17, "widths": [16, 128], "gain": 1}, rule) == {"stem": 3, "widths": [4, 16], "gain": 4}
+    assert sizes.smaller({"stem": 8, "widths": [8] * 4}, rule) == {"stem": 1, "widths": [4, 8, 16, 1], "gain": 4}
 
 
 # ---- contracts: of behaviour alone, so that a network of any make keeps them

@@ -1,4 +1,4 @@
-"""Hybrid conversion: its neuron against a slow loop, random spikes, balanced thresholds, weights taken over, and shorter epochs."""
+"""Hybrid conversion: its neuron against a slow loop, random spikes, balanced thresholds and weights taken over."""
 
 import pytest
 import torch
