@@ -37,7 +37,8 @@ class ParameterCalibration(Method):
     def start(self, network, above, calibration):
         ann, places, images = surveyed(above["ann"], calibration)
         batches = layerwise.batches(images, self.images, self.batches)
-        found = layerwise.thresholds(ann, places, batches, network.steps, self.momentum, self.threshold == "channel")
+        find = layerwise.rounding(network.steps, self.threshold == "channel")
+        found = layerwise.thresholds(ann, places, batches, self.momentum, find)
         neurons = {name: layerwise.halved(theta, network.steps) for name, theta in found.items()}
         spiking = convert(ann, places, neurons, network.steps)
         layerwise.calibrate(spiking, ann, batches[0], layerwise.bias if self.calibration == "light" else layerwise.potential)

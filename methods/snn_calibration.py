@@ -52,7 +52,8 @@ class SNNCalibration(Method):
     def start(self, network, above, calibration):
         ann, places, images = surveyed(above["ann"], calibration)
         batches = layerwise.batches(images, self.images, max(self.batches, -(-self.samples // self.images)))
-        found = layerwise.thresholds(ann, places, batches[: self.batches], network.steps, self.momentum, self.threshold == "channel")
+        find = layerwise.rounding(network.steps, self.threshold == "channel")
+        found = layerwise.thresholds(ann, places, batches[: self.batches], self.momentum, find)
         neurons = {name: layerwise.halved(theta, network.steps) for name, theta in found.items()}
         spiking = convert(ann, places, neurons, network.steps)
         if self.calibration == "light":

@@ -6,7 +6,18 @@ from test_conversion import alive, answers, error, images, project, up_to
 from test_conversions_cited import SIZES, converted, quantised, steps, with_clips
 
 from benchmark.networks.converting.conversion import convert, survey
-from benchmark.networks.converting.layerwise import Tuning, batches, bias, calibrate, halved, least_error, potential, thresholds, weights
+from benchmark.networks.converting.layerwise import (
+    Tuning,
+    batches,
+    bias,
+    calibrate,
+    halved,
+    least_error,
+    potential,
+    rounding,
+    thresholds,
+    weights,
+)
 from benchmark.networks.converting.places import hooks
 from benchmark.neurons import calibrated, offset_spikes
 from benchmark.shared.errors import UserError
@@ -115,8 +126,8 @@ def test_where_nothing_comes_the_threshold_is_the_layers():
 def test_thresholds_of_batches_are_averaged_from_the_first_on():
     ann = quantised("resnet", levels=1024, clip=50.0)
     parts, places = [images(2, seed=seed) for seed in (1, 2, 3)], survey(ann, images(1))
-    singles = [thresholds(ann, places, [part], 4, 0.9, False) for part in parts]
-    found = thresholds(ann, places, parts, 4, 0.9, False)
+    singles = [thresholds(ann, places, [part], 0.9, rounding(4, False)) for part in parts]
+    found = thresholds(ann, places, parts, 0.9, rounding(4, False))
     for name, theta in found.items():
         one, two, three = (single[name] for single in singles)
         assert theta.item() == pytest.approx((0.9 * (0.9 * one + 0.1 * two) + 0.1 * three).item())

@@ -208,12 +208,14 @@ def owned(number: Number, backbone: kinds.Backbone, work: str, where: str) -> tu
 
 def steps_of(number: Number, cell: Cell, any_time: bool) -> int:
     """The steps that a cell runs: as printed, the largest that any row reads where one run has them all, as the recipe says, or 1 of an
-    artificial network that is not converted.
+    artificial network that is not converted. Parameters printed once for two runs, 32(256), are those of the longer one.
     """
     if kinds.backbone(cell.backbone).ann and not any_time and "ann" not in needs(cell.method):
         return 1
     if any_time:
         return readings.largest(number)
+    if number.metric == "params_M" and None not in readings.parts(number.time_steps):
+        return max(readings.parts(number.time_steps))
     if number.time_steps != "-":
         if not number.time_steps.isdigit():
             raise UserError(

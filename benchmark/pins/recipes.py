@@ -43,7 +43,7 @@ class Key:
 
 WHOLE, NUMBER, TEXT, YES_OR_NO, LIST = (int,), (int, float), (str,), (bool,), (list,)
 NOTHING = (type(None),)
-OPTIMIZERS = ("adamw", "adam", "lamb", "momentum", "sgd")
+OPTIMIZERS = ("adamw", "adam", "adamax", "lamb", "momentum", "sgd")
 PRECISIONS = ("fp32", "bf16", "fp16")
 POLICIES = ("cifar10", "imagenet", "svhn")
 EVENT_POLICIES = ("spikformer", "nda")
@@ -52,7 +52,9 @@ GROUPS: dict[str, dict[str, Key]] = {
     "training": {
         "epochs": Key("passes over the training set (warm-up included, cool-down not)", WHOLE, low=0),
         "batch_size": Key("images per update, over all devices", WHOLE, low=1),
-        "optimizer": Key("timm's name: adamw, lamb, momentum (SGD with momentum), sgd (the same, Nesterov's)", TEXT, choices=OPTIMIZERS),
+        "optimizer": Key(
+            "timm's name: adamw, adamax, lamb, momentum (SGD with momentum), sgd (the same, Nesterov's)", TEXT, choices=OPTIMIZERS
+        ),
         "lr": Key("peak learning rate at this batch size", NUMBER, low=0),
         "momentum": Key("SGD momentum; null for others", NUMBER + NOTHING, None, low=0, high=0.9999),
         "weight_decay": Key("of weights; biases and normalisation have none", NUMBER, low=0, high=10),

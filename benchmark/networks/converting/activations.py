@@ -24,6 +24,14 @@ class ClipFloor(nn.Module):
         return f"levels={self.levels}"
 
 
+class Unit(nn.ReLU):
+    """A ReLU in whose stead stand neurons with a threshold for each index of its last `axes` axes, wherever else they are."""
+
+    def __init__(self, axes: int):
+        super().__init__()
+        self.axes = axes
+
+
 class SpikeMask(nn.Dropout):
     """Random spike masking (MST, ICCV 2023): a share `p` of what passes becomes 0, drawn anew at every call, in inference too; nothing is
     scaled. 0 passes everything on."""

@@ -63,13 +63,16 @@ def least_error(x: torch.Tensor, steps: int, by_channel: bool = False) -> torch.
 
 
 @torch.no_grad()
-def thresholds(ann: nn.Module, places: list[Place], images: list[torch.Tensor], steps: int, momentum: float, by_channel: bool) -> dict:
-    """Name of a place in an activation's stead -> its threshold, those of batches averaged with `momentum`, the first one as it is."""
+def thresholds(ann: nn.Module, places: list[Place], images: list[torch.Tensor], momentum: float, find: Callable) -> dict:
+    """Name of a place in an activation's stead -> its threshold, those of batches averaged with `momentum`, the first one as it is.
+
+    find: an activation, and what it made of a batch [B, ...] -> a threshold.
+    """
     found, names = {}, {place.name for place in places if place.kind == "activation"}
 
     def look(name, module, inputs, output):
         if name in names:
-            theta = least_error(clock.by_step(output)[0], steps, by_channel)
+            theta = find(module, clock.by_step(output)[0])
             found[name] = momentum * found[name] + (1 - momentum) * theta if name in found else theta
 
     with hooks(ann, after=look):
@@ -77,6 +80,11 @@ def thresholds(ann: nn.Module, places: list[Place], images: list[torch.Tensor], 
             clock = Clock(rows=len(batch))
             ann(batch)
     return found
+
+
+def rounding(steps: int, by_channel: bool) -> Callable:
+    """What `thresholds` finds them by: the least error of an activation."""
+    return lambda activation, x: least_error(x, steps, by_channel)
 
 
 def halved(theta: torch.Tensor, steps: int) -> Calibrated:

@@ -27,6 +27,10 @@ ACTIVATIONS = (  # where their classes are defined
 SIDES = {"linear": ("",), "conv": ("",), "product": (".left", ".right"), "activation": ("",)}  # of a kind: its places
 
 
+class Nonlinear(nn.Module):
+    """A function of one or several inputs, not linear, with no places inside."""
+
+
 @dataclass(frozen=True)
 class Place:
     """At the input of a layer with weights, at the `left` or `right` one of a product, or in an activation's stead.
@@ -52,7 +56,7 @@ def kind_of(module: nn.Module) -> str:
         return "product"
     if isinstance(module, (*LINEAR, *IDLE)):
         return "kept"
-    if isinstance(module, (*NORMS, *POOLS)):
+    if isinstance(module, (*NORMS, *POOLS, Nonlinear)):
         return "nonlinear"
     if type(module).__module__ in ACTIVATIONS and not any(module.children()):
         return "activation"
