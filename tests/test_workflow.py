@@ -114,7 +114,8 @@ def test_one_cell_from_end_to_end_and_nothing_twice(tree):
     # asked again: after every source file was touched and one got a comment, from another data folder, on another device
     weights = tree.folder / teacher["folder"] / "weights.pt"
     weights.touch()  # as a copy is: what students learned from is newer than they are, and the same
-    assert weights.stat().st_size > 1e6  # above which Snakemake by itself compares no content
+    assert tree.jobs("--max-checksum-file-size", "1KB", "--config", TINY, "--", target) == {"train": 1}, "of large files time decides"
+    assert all("max-checksum-file-size: 1TB" in path.read_text() for path in tree.folder.glob("profiles/*/config.yaml"))
     for path in [*tree.folder.glob("methods/*.py"), *tree.folder.glob("benchmark/**/*.py"), *tree.folder.glob("benchmark/**/*.smk")]:
         path.touch()
     with (tree.folder / "methods/ldd.py").open("a") as file:
