@@ -227,6 +227,10 @@ def table(told: list[dict]) -> str:
             *rows,
             f"| all kinds | | {len(told)} | {sum(wrong.values())} |",
             "",
+            *dict.fromkeys(
+                f"- seed {each['seed']}, round {each['round']}: {each['verdict']}" for each in told if each["verdict"] != "same"
+            ),
+            "",
         ]
     )
 

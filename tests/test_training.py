@@ -1192,7 +1192,23 @@ def test_a_teacher_of_which_some_images_are_new():
     teacher = teaching.Teacher(module, (), batches)
     for chosen in ([0, 1, 2], [2, 5, 0], [7]):
         assert torch.equal(teacher(images[chosen], torch.tensor(chosen)).logits[0], images[chosen].mean((2, 3)))
-    assert module.asked == 5
+    assert module.asked == 7  # a batch is asked for whole
+
+
+def test_a_teacher_answers_a_stopped_run_as_one_that_went_on():
+    """The last bits of an answer depend on how many images are asked for at once: here the first ones do."""
+
+    class Counted(Counting):
+        def forward(self, images):
+            return super().forward(images) + len(images)
+
+    def answers(start):
+        batches = bar_batches()
+        teacher = teaching.Teacher(Counted(), (), batches)
+        asked = [teacher(images, chosen).logits for epoch, step in ((0, start), (1, 0)) for images, _, chosen in batches.train(epoch, step)]
+        return asked[-STEPS:]
+
+    assert all(torch.equal(one, other) for one, other in zip(answers(0), answers(2), strict=True))
 
 
 def test_a_spiking_teacher_forgets_and_keeps_events_by_their_clip():

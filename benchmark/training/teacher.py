@@ -19,7 +19,7 @@ class Teacher:
 
     def __init__(self, module: nn.Module, sees: tuple, batches: Batches):
         self.module, self.tapped, self.sees = module, Tapped(module, tuple(set(sees) - {"images"})), sees
-        self.axis, self.device = batches.form.axis, batches.device
+        self.device = batches.device
         self.count, self.keeps = batches.form.count, batches.form.fixed
         self.kept: list[torch.Tensor] = []  # logits, features, tokens, `count` images long
         self.axes: list[int] = []  # which axis of each is the image's
@@ -38,10 +38,12 @@ class Teacher:
         return answer
 
     def answer(self, images: torch.Tensor, chosen: torch.Tensor) -> Outputs:
-        """What was put away, the network being asked for the images that are new."""
-        new = ~self.seen[chosen]
-        if new.any():
-            self.keep(self.ask(images[(slice(None),) * self.axis + (new,)]), chosen[new])
+        """What was put away, the network being asked if an image of the batch is new.
+
+        For the whole batch: the last bits of an answer depend on how many are asked for at once, and which are new on where a run was stopped.
+        """
+        if not self.seen[chosen].all():
+            self.keep(self.ask(images), chosen)
         return self.recall(chosen) if self.keeps else self.ask(images)
 
     def keep(self, answer: Outputs, chosen: torch.Tensor) -> None:
