@@ -33,7 +33,7 @@ def complaint(overrides) -> str:
         ({"seeds": "three"}, ["'seeds'", "whole number", "'three'"]),
         ({"seeds": True}, ["'seeds'", "whole number"]),
         ({"seeds": 0}, ["'seeds'", "from 1 to 1000"]),
-        ({"twin": "maybe"}, ["'twin'", "maybe"]),
+        ({"twin": "maybe"}, ["kind of network 'maybe'", "tiny"]),
         ({"data_root": 5}, ["'data_root'", "text"]),
         ({"data": "digits"}, ["'data'", "mapping"]),
         ({"data": {"CIFAR-10": "digits"}}, ["'CIFAR-10'", "CIFAR10"]),
