@@ -54,7 +54,7 @@ def settled(network, images):
     0, up to 0.1 and 0.2 (LSUV; Mishkin and Matas, ICLR 2016). images: [T, B, C, H, W]."""
     x = network.stem(images)
     for block in network.blocks:
-        nn.init.orthogonal_(block.conv.weight)
+        block.conv.weight.copy_(nn.init.orthogonal_(torch.empty(block.conv.weight.shape)))  # of any memory format
         nn.init.zeros_(block.conv.bias)
         for _ in range(ROUNDS):
             membranes = block.neurons.membranes(block.currents(x))[-1]

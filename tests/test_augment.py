@@ -374,7 +374,7 @@ def test_augmentation_of_events_is_the_same_at_every_step_and_polarity(changed):
         assert torch.equal(shown, frames_of(data)[:, chosen].flip(4))
 
 
-@pytest.mark.parametrize("policy", recipes.EVENT_POLICIES)
+@pytest.mark.parametrize("policy", _event_augment.POLICIES)
 def test_events_are_flipped_and_then_changed_by_the_policy(policy):
     """As its own function changes them, drawn from the seed of the step."""
     source = events(event_augment=policy, flip=1.0)
@@ -386,7 +386,7 @@ def test_events_are_flipped_and_then_changed_by_the_policy(policy):
 
 
 def test_the_policies_of_events_are_those_that_recipes_may_name():
-    assert tuple(_event_augment.POLICIES) == recipes.EVENT_POLICIES
+    assert [*_event_augment.POLICIES, None] == recipes.KEYS["event_augment"]["enum"]
 
 
 def test_another_number_of_steps_than_the_frames_have_is_refused():

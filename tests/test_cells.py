@@ -92,7 +92,7 @@ def test_a_recipe_value_changes_its_cells_and_no_others(monkeypatch):
 
 def test_a_key_that_is_new_and_neutral_changes_no_id(monkeypatch):
     before = ids()
-    key = recipes.Key("a factor per layer", (int, float), 1.0, low=0, high=1, optional=True)
+    key = {"type": "number", "minimum": 0, "maximum": 1, "default": 1.0, "optional": True, "description": "a factor per layer"}
     monkeypatch.setitem(recipes.GROUPS["training"], "layer_decay", key)
     monkeypatch.setitem(recipes.KEYS, "layer_decay", key)
     assert ids() == before and ids(recipe={"layer_decay": 1.0}) == before and ids(recipe={"layer_decay": 0.7}) != before

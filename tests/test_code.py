@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.pins import cells, code, kinds
+from benchmark.pins import cells, code, kinds, texts
 from benchmark.pins.settings import settings
 from benchmark.shared.errors import UserError
 
@@ -30,6 +30,7 @@ def tree(tmp_path, monkeypatch):
     for folder in ("benchmark", "methods"):
         shutil.copytree(code.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.nb?"))
     real = code.ROOT
+    monkeypatch.setattr(texts, "ROOT", tmp_path)
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setattr(kinds, "ROOT", tmp_path)
     monkeypatch.setattr(code, "EQUIVALENT", tmp_path / "benchmark/pins/equivalent_edits.csv")

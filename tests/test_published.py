@@ -199,7 +199,7 @@ def test_paper_sheet(paper):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("one,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,c,,", "not a pin line"),
+        ("one,g,m,b,CIFAR10,4,accuracy,1,%,measured,s,c,,", "row must be a whole number, not 'one'"),
         ("1,g,m,b,CIFAR10,4,accuracy,high,%,measured,s,c,,", "value must be a number in plain digits, not 'high'"),
         ("1,g,m,b,CIFAR-10,4,accuracy,1,%,measured,s,c,,", "unknown dataset 'CIFAR-10'"),
         ("1,g,m,b,CIFAR10,4,acuracy,1,%,measured,s,c,,", "did you mean accuracy"),

@@ -1,10 +1,11 @@
 """Where on a run a number is read, by hand: epochs, steps, and rows that share the run of the largest T."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 
-from benchmark.pins import published, readings
+from benchmark.pins import published, readings, schema
 from benchmark.pins.readings import Reading
 from benchmark.shared.errors import UserError
 
@@ -127,7 +128,7 @@ def test_the_pinned_rows_of_one_conversion_are_one_run():
 
 @pytest.mark.parametrize("paper", ["ecmt", "idsnn", "ldd", "spikformer_v2", "tser"])
 def test_how_accuracies_are_reported(paper):
-    read = {what: readings.reported(paper, what) for what in readings.REPORTS}
+    read = {what: readings.reported(paper, what) for what in ("accuracy", "runs", "precision")}
     expected = {  # (what, whether the paper says so)
         "idsnn": {"accuracy": ("best", True), "runs": ("one", False), "precision": ("fp32", False)},
         "tser": {"accuracy": ("best", False), "runs": ("mean", True), "precision": ("fp32", False)},
@@ -138,14 +139,20 @@ def test_how_accuracies_are_reported(paper):
     assert read == expected[paper]
 
 
-def test_a_reading_that_does_not_exist_is_refused(monkeypatch):
-    said = {"accuracy": "latest", "source": "somewhere", "official": {"accuracy": "best", "source": "code"}}
-    monkeypatch.setattr(published, "sheet", lambda paper: {"reports": said})
-    with pytest.raises(UserError, match="did you mean last"):
-        readings.reported("clean", "accuracy")
-    monkeypatch.setattr(published, "sheet", lambda paper: {"reports": {**said, "accuracy": "last", "source": ""}})
-    with pytest.raises(UserError, match="needs a source"):
-        readings.reported("clean", "accuracy")
+@pytest.mark.parametrize(
+    ("place", "key", "value", "words"),
+    [
+        (0, "accuracy", "latest", "did you mean last"),
+        (1, "precision", "autocats", "did you mean autocast"),
+        (0, "source", "", "not empty"),
+        (1, "runs", None, "None"),
+    ],
+)
+def test_a_reading_that_does_not_exist_is_refused(place, key, value, words):
+    said = copy.deepcopy(published.sheet("ldd"))
+    (said["reports"], said["reports"]["official"])[place][key] = value
+    with pytest.raises(UserError, match=f"here: .*{words}"):
+        schema.check(said, schema.named("paper"), "here")
 
 
 @pytest.mark.parametrize(

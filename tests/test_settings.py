@@ -6,8 +6,9 @@ import pytest
 import yaml
 from snakemake.cli import parse_config
 
+from benchmark.pins import texts
 from benchmark.pins.kinds import ROOT
-from benchmark.pins.settings import CONFIG, check_directory, scales, settings
+from benchmark.pins.settings import CONFIG, check, check_directory, scales, settings
 from benchmark.reports.measured import Measured
 from benchmark.runs.lines import of_table
 from benchmark.shared.errors import UserError
@@ -29,11 +30,11 @@ def complaint(overrides) -> str:
     [
         ({"seed": 3}, ["unknown key 'seed'", "seeds"]),
         ({"scale": "smok"}, ["unknown scale 'smok'", "smoke"]),
-        ({"seeds": "three"}, ["'seeds'", "integer", "'three'"]),
-        ({"seeds": True}, ["'seeds'", "integer"]),
-        ({"seeds": 0}, ["'seeds'", "at least 1"]),
-        ({"twin": "maybe"}, ["'twin'", "maybe"]),
-        ({"data_root": 5}, ["'data_root'", "string"]),
+        ({"seeds": "three"}, ["'seeds'", "whole number", "'three'"]),
+        ({"seeds": True}, ["'seeds'", "whole number"]),
+        ({"seeds": 0}, ["'seeds'", "from 1 to 1000"]),
+        ({"twin": "maybe"}, ["kind of network 'maybe'", "tiny"]),
+        ({"data_root": 5}, ["'data_root'", "text"]),
         ({"data": "digits"}, ["'data'", "mapping"]),
         ({"data": {"CIFAR-10": "digits"}}, ["'CIFAR-10'", "CIFAR10"]),
         ({"data": {"CIFAR10": "digit"}}, ["unknown data set 'digit'", "digits"]),
@@ -48,7 +49,7 @@ def complaint(overrides) -> str:
         ({"recipe": [{"set": {"epochs": 1}}]}, ["'recipe'", "for"]),
         ({"recipe": [{"for": {"data": "CIFAR10"}, "set": {"epochs": 1}}]}, ["unknown recipe condition 'data'", "dataset"]),
         ({"params": {"lddd": {"lam": 0.5}}}, ["unknown method 'lddd'", "ldd"]),
-        ({"params": {"ldd": 0.5}}, ["'params'", "ldd"]),
+        ({"params": {"ldd": 0.5}}, ["'params.ldd'", "a mapping"]),
         ({"params": {"ldd": {"lamb": 0.5}}}, ["unknown parameter 'lamb'", "lam"]),
         ({"params": {"ldd": {"projection": "tempral"}}}, ["value of projection 'tempral'", "temporal"]),
         ({"params": {"ldd": {"lam": 2}}}, ["lam", "0.0 to 1.0", "2"]),
@@ -73,6 +74,21 @@ def test_scales_have_their_files_and_are_whole():
     for scale in SCALES:
         assert settings({"scale": scale}).scale == scale
     assert set(yaml.safe_load((CONFIG / "config.yaml").read_text())) == {"scale", "seeds", "data_root", "device", "neurons"}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_rules_of_a_scale_name_what_there_is(scale):
+    """At run time options are not looked up, for which every recipe would have to be read."""
+    found = texts.mapping(scales()[scale])
+    check(found, scale)
+    found["recipe"] = [*found["recipe"], {"for": {"options": {"schedul": "20"}}, "set": {}}]
+    with pytest.raises(UserError, match="unknown option of a recipe 'schedul': did you mean schedule"):
+        check(found, scale)
+
+
+def test_a_colon_in_the_path_of_the_checkout_is_told(tmp_path):
+    with pytest.raises(UserError, match="has a ':', at which Python parts its search path: move it"):
+        check_directory("smoke", tmp_path, tmp_path / "a:b")
 
 
 def test_an_override_adds_to_the_scale():

@@ -116,7 +116,7 @@ def cell_of(number: Number, readings_: dict | None = None) -> Cell | None:
     if not recipes.exist(work):
         require("recipe", work, where)
     declared = kinds.method(method)
-    roles = needs(method)
+    roles = kinds.needs(method)
     check_roles(where, number.cell, above, roles)
     params, options, network = owned(number, kinds.backbone(backbone), work, where)
     reading = reading_of(work, readings_ or {})
@@ -172,11 +172,6 @@ def reading_of(work: str, chosen: dict) -> str:
     return name
 
 
-def needs(method: str) -> dict:
-    """role -> {"method": ..., perhaps "backbone": "same"}: what a method needs above it."""
-    return kinds.method(method).tables.get("needs", {})
-
-
 def check_roles(where: str, text: str, above: list, roles: dict) -> None:
     """UserError if a cell names fewer or more networks above than its method needs."""
     named = [role for role, of in roles.items() if of.get("backbone") != "same"]
@@ -210,7 +205,7 @@ def steps_of(number: Number, cell: Cell, any_time: bool) -> int:
     """The steps that a cell runs: as printed, the largest that any row reads where one run has them all, as the recipe says, or 1 of an
     artificial network that is not converted. Parameters printed once for two runs, 32(256), are those of the longer one.
     """
-    if kinds.backbone(cell.backbone).ann and not any_time and "ann" not in needs(cell.method):
+    if kinds.backbone(cell.backbone).ann and not any_time and "ann" not in kinds.needs(cell.method):
         return 1
     if any_time:
         return readings.largest(number)
@@ -250,7 +245,8 @@ def resolve(cell: Cell, settings: Settings) -> Resolved:
     entry, data = kinds.dataset(settings.data.get(cell.dataset, cell.dataset))
     recipe, sources = recipe_of(cell, settings)
     upstream = tuple((role, resolve(above, settings)) for role, above in cells_above(cell))
-    neuron = method.tables.get("neuron") or backbone.family.table("NEURON")
+    neuron = kinds.constants(backbone.family.table("NEURON"), backbone.family)
+    neuron = kinds.constants(method.tables.get("neuron", {}), method) or neuron
     spec = {
         "method": {"name": cell.method, "file": method.file, "params": parameters(cell, settings)},
         "network": {
@@ -302,7 +298,7 @@ def recipe_of(cell: Cell, settings: Settings) -> tuple[dict, dict]:
 def above_of(cell: Cell) -> list[tuple[str, str, str]]:
     """(role, method, backbone) of what a cell needs above it."""
     named, found = iter(cell.above), []
-    for role, of in needs(cell.method).items():
+    for role, of in kinds.needs(cell.method).items():
         found.append((role, of["method"], cell.backbone if of.get("backbone") == "same" else next(named)))
     return found
 
@@ -313,7 +309,7 @@ def cells_above(cell: Cell) -> list[tuple[str, Cell]]:
 
     An artificial network has one time step; a spiking one as many as the cell, unless the method says how many.
     """
-    roles, found = needs(cell.method), []
+    roles, found = kinds.needs(cell.method), []
     for role, method, backbone in above_of(cell):
         steps = 1 if kinds.backbone(backbone).ann else roles[role].get("time_steps", cell.time_steps)
         handed = tuple((name, value) for name, value in cell.options if name in roles[role].get("options", ()))

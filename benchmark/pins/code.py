@@ -6,14 +6,14 @@ the file then goes on counting as it did before, and finished runs stay what the
 """
 
 import ast
-import csv
 import hashlib
 from functools import cache
 from pathlib import Path
 
+from benchmark.pins import texts
+from benchmark.pins.texts import ROOT, shown
 from benchmark.shared.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("benchmark", "methods")
 EQUIVALENT = Path(__file__).with_name("equivalent_edits.csv")
 SKIPPED = ("ctx", "kind", "type_comment")  # fields that are not in every Python version, or say nothing
@@ -29,11 +29,6 @@ def tree(path: Path) -> ast.Module:
         raise UserError(f"{shown(path)}{f':{line}' if line else ''}: not valid Python ({getattr(error, 'msg', error)})") from None
     except OSError as error:
         raise UserError(f"{shown(path)}: cannot be read ({error.strerror})") from None
-
-
-def shown(path: Path) -> str:
-    """A path as people know it: from the repository's root if it lies there."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 @cache
@@ -52,7 +47,7 @@ def closure(path: Path) -> frozenset[Path]:
 def imported(path: Path) -> tuple[Path, ...]:
     """Files that this one names in its imports, and the __init__ files on the way to them."""
     names = []
-    for node in ast.walk(tree(path)):
+    for node in statements(tree(path).body):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -62,6 +57,14 @@ def imported(path: Path) -> tuple[Path, ...]:
                 base = ".".join([*here, *([base] if base else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return tuple(dict.fromkeys(file for name in names for file in files_of(name)))
+
+
+def statements(body: list):
+    """Every statement, those inside others too: imports are no part of an expression."""
+    for node in body:
+        yield node
+        for inside in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from statements(getattr(node, inside, []))
 
 
 @cache
@@ -94,12 +97,17 @@ def canonical(path: Path) -> str:
 @cache
 def equivalent() -> dict[tuple[str, str], str]:
     """(file, hash after the edit) -> hash before it. UserError for a line without a reason."""
-    with EQUIVALENT.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    for number, line in enumerate(lines, 2):
-        if not all((line.get(key) or "").strip() for key in ("file", "before", "after", "why")) or line["before"] == line["after"]:
+    lines = texts.table(EQUIVALENT, ("file", "before", "after", "why"))
+    for number, line in lines:
+        if not all(value.strip() for value in line.values()) or line["before"] == line["after"]:
             raise UserError(f"{shown(EQUIVALENT)}:{number}: write file, before, after (two hashes) and why the edit changes no result")
-    return {(line["file"], line["after"]): line["before"] for line in lines}
+    found = {}
+    for number, line in lines:
+        found[line["file"], line["after"]] = before = line["before"]
+        while (before := found.get((line["file"], before))) is not None:
+            if before == line["after"]:
+                raise UserError(f"{shown(EQUIVALENT)}:{number}: lines of {line['file']} go in a circle: {before} would count as itself")
+    return found
 
 
 def of_tree(module: ast.Module) -> str:
@@ -110,14 +118,18 @@ def of_tree(module: ast.Module) -> str:
 def dump(node) -> str:
     """A syntax tree as text that is the same in every Python version (ast.dump and ast.unparse are not), docstrings left out."""
     if isinstance(node, list):
-        return f"[{' '.join(dump(item) for item in node)}]"
+        return f"[{' '.join([dump(item) for item in node])}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    filled = ((name, without_docstring(node, name, value)) for name, value in ast.iter_fields(node) if name not in SKIPPED)
-    return f"({type(node).__name__} {' '.join(f'{name}={dump(value)}' for name, value in filled if value not in (None, []))})"
+    filled = []
+    for name in node._fields:
+        value = without_docstring(node) if name == "body" else getattr(node, name, None)
+        if value is not None and value != [] and name not in SKIPPED:
+            filled.append(f"{name}={dump(value)}")
+    return f"({type(node).__name__} {' '.join(filled)})"
 
 
-def without_docstring(node, name: str, value):
-    """The body of a module, class or function without its docstring; any other field as it is."""
-    documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and name == "body"
-    return value[1:] if documented and ast.get_docstring(node, clean=False) is not None else value
+def without_docstring(node):
+    """The body of a module, class or function without its docstring; that of any other node as it is."""
+    documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    return node.body[1:] if documented and ast.get_docstring(node, clean=False) is not None else node.body

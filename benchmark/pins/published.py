@@ -4,17 +4,15 @@
 a table in disguise has `figure<k>.csv` with the same columns: `metric` is what is drawn, `value` empty where the text prints none of it.
 """
 
-import csv
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
-from benchmark.metrics import pinned
-from benchmark.pins import kinds
-from benchmark.pins.code import shown
+from benchmark.metrics import metric, pinned
+from benchmark.pins import kinds, schema, texts
 from benchmark.pins.kinds import PAPERS
-from benchmark.pins.recipes import mapping
+from benchmark.pins.texts import shown
 from benchmark.shared.errors import UserError, unknown
 
 ORIGINS = ("measured", "quoted", "reconstructed", "unstated")  # unstated: the paper does not say whether it ran the row itself
@@ -91,7 +89,7 @@ def _files(kind: str) -> dict[str, Path]:
 
 def datasets() -> list[str]:
     """What a pin's data set may be: one with a file, one that is known not to be built, or - for none."""
-    return ["-", *kinds.datasets(), *(name for kind, name in kinds.not_built() if kind == "data set")]
+    return [name for name in schema.KNOWN["printed data set"]() if name is not schema.ANY]
 
 
 @cache
@@ -146,22 +144,17 @@ def _read(name: str) -> tuple[Number, ...]:
     if name not in known:
         raise unknown(kind, name, known)
     path = known[name]
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{shown(path)}: not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    reader = csv.DictReader(text.splitlines(keepends=True))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise UserError(f"{shown(path)}: the header must be {','.join(COLUMNS)}")
     numbers, places = [], {}
-    for line in reader:
-        number = _number(path, reader.line_num, kind, line)
-        first, other = places.setdefault(_place(number), (reader.line_num, number))
-        if first != reader.line_num and not (number.note and number.value == other.value):
+    for line_number, line in texts.table(path, COLUMNS):
+        number = _number(path, line_number, kind, line)
+        first, other = places.setdefault(_place(number), (line_number, number))
+        if first != line_number and not (number.note and number.value == other.value):
             raise UserError(
-                f"{shown(path)}:{reader.line_num}: the same number as in line {first}, pinned twice; if the paper prints it twice, say so in its note"
+                f"{shown(path)}:{line_number}: the same number as in line {first}, pinned twice; if the paper prints it twice, say so in its note"
             )
         numbers.append(number)
+    if not numbers:
+        raise UserError(f"{shown(path)}: no line below the header")
     return tuple(numbers)
 
 
@@ -175,8 +168,8 @@ def _number(path: Path, line_number: int, kind: str, line: dict) -> Number:
     where = f"{shown(path)}:{line_number}"
     try:
         number = made(paper=path.parent.name, table=int(path.stem.removeprefix(kind)), **{**line, "row": int(line["row"])})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: not a pin line ({error})") from None
+    except ValueError:
+        raise UserError(f"{where}: row must be a whole number, not '{line['row']}'") from None
     for what, known in (("dataset", datasets()), ("origin", ORIGINS), ("metric", metrics)):
         if getattr(number, what) not in known:
             raise UserError(f"{where}: {unknown(what, getattr(number, what), known)}")
@@ -196,6 +189,20 @@ def numbers() -> list[Number]:
 
 @cache
 def sheet(paper: str) -> dict:
-    """What a paper's paper.yaml says; nothing where there is none. UserError: not a YAML mapping."""
+    """What a paper's paper.yaml says; nothing where there is none. UserError: not what schemas/paper.yaml has."""
     path = PAPERS / paper / "paper.yaml"
-    return mapping(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    found = texts.mapping(path)
+    schema.check(found, schema.named("paper"), shown(path), path)
+    for name, convention in found.get("conventions", {}).items():
+        try:
+            metric(name).by(convention)
+        except UserError as error:
+            raise UserError(f"{shown(path)}:{texts.line_of(path, ['conventions', name])}: conventions: {error}") from None
+    if found["id"] != paper:
+        raise UserError(f"{shown(path)}:{texts.line_of(path, ['id'])}: key 'id' must be the folder's name, {paper}, not {found['id']!r}")
+    return found
+
+
+schema.KNOWN["metric"] = lambda: (*METRICS, *DRAWN)

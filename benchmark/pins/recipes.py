@@ -13,215 +13,85 @@ recipe is what this project exists against. In a specification a value that mean
 is new tomorrow changes no id.
 """
 
-import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-import yaml
-
-from benchmark.pins.code import shown
+from benchmark.pins import schema
 from benchmark.pins.kinds import PAPERS
+from benchmark.pins.texts import line_of, mapping, shown
 from benchmark.shared.errors import UserError, unknown
 
-DEMANDED = object()  # in place of a neutral value: there is none
+GROUPS = {  # group -> key -> what its value may be
+    group: {key: {"title": "recipe key", **of} for key, of in keys.items()} for group, keys in schema.named("recipe").items()
+}
+KEYS = {key: of for group in GROUPS.values() for key, of in group.items()}
+BESIDE = {  # of the cell, not of its training
+    "time_steps": {"type": "integer", "minimum": 1, "title": "recipe key", "description": "steps where the table prints none"}
+}
+VALUES = ("set", "params", "network")  # parts of a rule that hold values: the recipe's, the method's, the network's
 
 
-@dataclass(frozen=True)
-class Key:
-    """A recipe key: its meaning; kind of value; the value that means "not done"; what it may be."""
-
-    about: str
-    kind: tuple
-    neutral: object = DEMANDED
-    low: float = -math.inf
-    high: float = math.inf
-    choices: tuple = ()
-    optional: bool = False  # may be left unsaid, and is neutral then: for keys that came after recipes were written
+# ---- what rules may say
 
 
-WHOLE, NUMBER, TEXT, YES_OR_NO, LIST = (int,), (int, float), (str,), (bool,), (list,)
-NOTHING = (type(None),)
-OPTIMIZERS = ("adamw", "adam", "adamax", "lamb", "momentum", "sgd")
-PRECISIONS = ("fp32", "bf16", "fp16")
-POLICIES = ("cifar10", "imagenet", "svhn")
-EVENT_POLICIES = ("spikformer", "nda")
+def values(keys: dict) -> dict:
+    """The schema of {key: value}."""
+    return {"type": "object", "additionalProperties": False, "properties": keys, "title": "recipe key"}
 
-GROUPS: dict[str, dict[str, Key]] = {
-    "training": {
-        "epochs": Key("passes over the training set (warm-up included, cool-down not)", WHOLE, low=0),
-        "batch_size": Key("images per update, over all devices", WHOLE, low=1),
-        "optimizer": Key(
-            "timm's name: adamw, adamax, lamb, momentum (SGD with momentum), sgd (the same, Nesterov's)", TEXT, choices=OPTIMIZERS
-        ),
-        "lr": Key("peak learning rate at this batch size", NUMBER, low=0),
-        "momentum": Key("SGD momentum; null for others", NUMBER + NOTHING, None, low=0, high=0.9999),
-        "weight_decay": Key("of weights; biases and normalisation have none", NUMBER, low=0, high=10),
-        "schedule": Key("cosine or multistep, as timm steps them once per epoch", TEXT, choices=("cosine", "multistep")),
-        "min_lr": Key("floor of the cosine schedule", NUMBER, 0.0, low=0),
-        "warmup_epochs": Key("linear warm-up, inside `epochs`", WHOLE, 0, low=0),
-        "warmup_lr": Key("learning rate at the start of the warm-up", NUMBER, 0.0, low=0),
-        "cooldown_epochs": Key("epochs at min_lr after `epochs`", WHOLE, 0, low=0),
-        "milestones": Key("numbers of epochs after which multistep multiplies by decay_rate; null for cosine", LIST + NOTHING, None),
-        "decay_rate": Key("factor at each milestone; null for cosine", NUMBER + NOTHING, None, low=0, high=1),
-        "clip_grad": Key("maximal gradient norm; null for none", NUMBER + NOTHING, None, low=0),
-        "label_smoothing": Key("mass spread over all classes", NUMBER, 0.0, low=0, high=0.999),
-        "precision": Key("fp32, bf16 or fp16 (automatic mixed precision)", TEXT, "fp32", choices=PRECISIONS),
-        "pretrained": Key("start from timm's published weights", YES_OR_NO, False),
-        "train_images": Key(
-            "images of the training set that are trained on, from the first on; null for all of them",
-            WHOLE + NOTHING,
-            None,
-            low=1,
-            optional=True,
-        ),
-        "decay": Key(
-            "what weight_decay decays: weights, or all, biases and normalisation too",
-            TEXT,
-            "weights",
-            choices=("weights", "all"),
-            optional=True,
-        ),
-        "micro_batch": Key(
-            "images per forward pass: a batch goes through in such parts, equal to the whole but for batch normalisation; null for the whole",
-            WHOLE + NOTHING,
-            None,
-            low=1,
-            optional=True,
-        ),
-        "recompute": Key(
-            "what a forward pass forgets and the backward pass computes again: none, or the inside of blocks; changes no result",
-            TEXT,
-            "none",
-            choices=("none", "blocks"),
-            optional=True,
-        ),
-    },
-    "augmentation": {
-        "crop": Key(
-            "random crop: padding in pixels for small images (0: none), or [min, max] scale of a resized crop", (int, list), 0, low=0
-        ),
-        "flip": Key("probability of a horizontal flip", NUMBER, 0.0, low=0, high=1),
-        "randaugment": Key("timm's RandAugment string, or null", TEXT + NOTHING, None),
-        "randaugment_ops": Key("operations it may draw, or null for timm's list", LIST + NOTHING, None),
-        "autoaugment": Key("AutoAugment's policy, before cutout (small images), or null", TEXT + NOTHING, None, choices=(*POLICIES, None)),
-        "cutout": Key("side in pixels of the square that cutout blanks (small images), 0 for none", WHOLE, 0, low=0),
-        "event_augment": Key(
-            "policy of which one operation changes each recording of events (datasets/_event_augment.py), or null",
-            TEXT + NOTHING,
-            None,
-            choices=(*EVENT_POLICIES, None),
-            optional=True,
-        ),
-        "erasing": Key("probability of random erasing", NUMBER, 0.0, low=0, high=1),
-        "mixup": Key("alpha of mixup, 0 for none", NUMBER, 0.0, low=0, high=100),
-        "cutmix": Key("alpha of cutmix, 0 for none", NUMBER, 0.0, low=0, high=100),
-        "mixup_prob": Key("probability per batch that mixup or cutmix is applied", NUMBER, 1.0, low=0, high=1),
-        "mixup_off_epoch": Key("epoch from which it is off, 0 for never", WHOLE, 0, low=0),
-    },
-    "fine-tuning": {
-        "layer_decay": Key("factor on the learning rate of each layer below the one above it, 1 for none", NUMBER, 1.0, low=0.01, high=1),
-    },
-    "evaluation": {
-        "eval_crop": Key(
-            "share of the shorter side that the test crop keeps (large images), null for that of the network's published weights",
-            NUMBER + NOTHING,
-            1.0,
-            low=0.01,
-            high=1,
-        ),
-        "test_images": Key(
-            "images of the test set that are tested, from the first on; null for all of them", WHOLE + NOTHING, None, low=2, optional=True
-        ),
-        "test_precision": Key("of the test after each epoch: fp32, bf16 or fp16", TEXT, "fp32", choices=PRECISIONS, optional=True),
-        "statistics": Key(
-            "[mean, deviation] per channel that images are normalised by, null for those of the network's published weights, "
-            "or else the data set's own",
-            LIST + NOTHING,
-            None,
-            optional=True,
-        ),
+
+def rule(conditions: dict, parts: dict) -> dict:
+    """The schema of one rule."""
+    about = {"type": "object", "additionalProperties": False, "properties": conditions, "title": "recipe condition"}
+    return {
+        "type": "object",
+        "title": "part of a rule ({for: {...}, set: {...}})",
+        "required": ["for", "set"],
+        "additionalProperties": False,
+        "properties": {"for": about, **parts},
+    }
+
+
+PATTERN = {"type": "string", "title": "condition", "description": "a pattern"}
+OPTIONS = {"type": "object", "title": "condition", "description": "{option: pattern}"}
+CONDITIONS = {**dict.fromkeys(("dataset", "method", "backbone", "table", "reading"), PATTERN), "options": OPTIONS}
+SOURCED = {"type": "array", "minItems": 2, "maxItems": 2, "title": "value", "form": "[value, where it comes from]"}
+SOURCE = {"type": "string", "pattern": r"\S", "title": "value", "form": "[value, where it comes from]"}
+ANY = {"type": "object", "additionalProperties": {**SOURCED, "prefixItems": [True, SOURCE]}}
+SHEET = {
+    "type": "object",
+    "required": ["rules"],
+    "additionalProperties": False,
+    "properties": {
+        "options": {"type": "object", "description": "names of row options with what they are"},
+        "readings": {"type": "object", "description": "names of readings with what they are"},
+        "rules": {
+            "type": "array",
+            "items": rule(
+                CONDITIONS,
+                {
+                    "set": values({key: {**SOURCED, "prefixItems": [of, SOURCE]} for key, of in (KEYS | BESIDE).items()}),
+                    "params": ANY,
+                    "network": ANY,
+                },
+            ),
+        },
     },
 }
-KEYS = {key: about for group in GROUPS.values() for key, about in group.items()}
-BESIDE = {"time_steps": Key("steps where the table prints none", WHOLE, low=1)}  # of the cell, not of its training
-
-VALUES = ("set", "params", "network")  # parts of a rule that hold values: the recipe's, the method's, the network's
-ABOUT = ("dataset", "method", "backbone", "table", "options", "reading")  # what a rule may be `for`
-
-
-# ---- checking
-
-
-def check(rule: dict, where: str) -> None:
-    """UserError for a rule that is none, a condition or key that does not exist, or a value that makes no sense."""
-    parts = rule.keys() if isinstance(rule, dict) else set()
-    if not ({"for", "set"} <= parts <= {"for", *VALUES} and all(isinstance(part, dict) for part in rule.values())):
-        raise UserError(f"{where}: a rule is {{for: {{...}}, set: {{...}}}}, perhaps with params: or network: {{...}}, not {rule!r}")
-    for what, pattern in rule["for"].items():
-        if what not in ABOUT:
-            raise UserError(f"{where}: {unknown('recipe condition', str(what), ABOUT)}")
-        if isinstance(pattern, dict) != (what == "options"):
-            raise UserError(
-                f"{where}: condition '{what}' must be {'{option: pattern}' if what == 'options' else 'a pattern'}, not {pattern!r}"
-            )
-    for key, value in rule["set"].items():
-        check_value(key, value, where)
 
 
 def check_value(key: str, value, where: str) -> None:
     """UserError for an unknown key, or a value of another kind or out of range."""
-    known = KEYS | BESIDE
-    if key not in known:
-        raise UserError(f"{where}: {unknown('recipe key', str(key), KEYS)}")
-    of = known[key]
-    said = f"{where}: recipe key '{key}' ({of.about})"
-    if not isinstance(value, of.kind) or (isinstance(value, bool) and bool not in of.kind):
-        raise UserError(f"{said} cannot be {value!r}")
-    if of.choices and value not in of.choices:
-        raise UserError(f"{where}: {unknown(f'value of recipe key {key}', str(value), [str(one) for one in of.choices])}")
-    if isinstance(value, list):
-        check_list(key, value, said)
-    elif isinstance(value, (int, float)) and not (math.isfinite(value) and of.low <= value <= of.high):
-        raise UserError(f"{said} must be {span(of)}, not {value}")
-
-
-def check_list(key: str, value: list, said: str) -> None:
-    """Lists: milestones rise, a resized crop has two scales, operations are words."""
-    good = {
-        "milestones": all(type(one) is int and one >= 0 for one in value) and value == sorted(value),
-        "crop": len(value) == 2 and all(isinstance(one, (int, float)) and 0 < one <= 1 for one in value) and value[0] <= value[1],
-        "randaugment_ops": value and all(isinstance(one, str) for one in value),
-        "statistics": are_statistics(value),
-    }
-    if not good.get(key, True):
-        wanted = {
-            "milestones": "whole numbers in rising order",
-            "crop": "two scales from 0 to 1",
-            "randaugment_ops": "names of operations",
-            "statistics": "[means, deviations] on the 0..1 scale",
-        }
-        raise UserError(f"{said} must be {wanted[key]}, not {value!r}")
-
-
-def are_statistics(value: list) -> bool:
-    """[means, deviations], as many of each, the deviations above 0."""
-    if len(value) != 2 or not all(isinstance(part, list) and part for part in value) or len(value[0]) != len(value[1]):
-        return False
-    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) and 0 <= one <= 1 for part in value for one in part)
-    return numbers and min(value[1]) > 0
-
-
-def span(of: Key) -> str:
-    """A range in words."""
-    return f"from {of.low:g} to {of.high:g}" if of.high < math.inf else f"{of.low:g} or more"
+    schema.check({key: value}, values(KEYS | BESIDE), where)
 
 
 def check_together(values: dict, where: str) -> None:
     """UserError for values that contradict each other."""
     if values.get("schedule") == "multistep" and values.get("milestones") is None:
         raise UserError(f"{where}: schedule multistep needs milestones")
+    if values.get("epochs") and values.get("lr") == 0:
+        raise UserError(f"{where}: a learning rate (lr) of 0 trains nothing in {values['epochs']} epochs")
     if 0 < values.get("epochs", 0) < values.get("warmup_epochs", 0):
         raise UserError(f"{where}: {values['warmup_epochs']} epochs of warm-up do not fit into {values['epochs']}")
 
@@ -250,6 +120,11 @@ def exist(work: str) -> bool:
     return (folder(work) / "recipes.yaml").exists()
 
 
+def works() -> list[str]:
+    """Every paper and cited work whose recipes are written down."""
+    return sorted(path.parent.name for path in [*PAPERS.glob("*/recipes.yaml"), *PAPERS.glob("cited/*/recipes.yaml")])
+
+
 @cache
 def sheet(work: str) -> Sheet:
     """The checked recipes of one work. UserError: not there, broken YAML, an unknown key, a value without its source."""
@@ -257,39 +132,13 @@ def sheet(work: str) -> Sheet:
     if not path.exists():
         raise UserError(f"{shown(path)} does not exist: write down the recipe of {work}, each value with its source")
     found = mapping(path)
-    parts = {"options": dict, "readings": dict, "rules": list}
-    if "rules" not in found or any(not isinstance(value, parts.get(key, ())) for key, value in found.items()):
-        raise UserError(
-            f"{shown(path)}: write `rules:`, a list of {{for, set}}, and perhaps `options:` and `readings:`, names with what they are"
-        )
-    for number, rule in enumerate(found["rules"], 1):
-        check(unsourced(rule, f"{shown(path)}, rule {number}"), f"{shown(path)}, rule {number}")
+    schema.check(found, SHEET, shown(path), path)
     readings = found.get("readings", {})
-    for rule in found["rules"]:
-        if rule["for"].get("reading", "") not in ("", *readings):
-            raise UserError(f"{shown(path)}: {unknown('reading', str(rule['for']['reading']), readings)}")
+    for number, rule in enumerate(found["rules"]):
+        if (reading := rule["for"].get("reading", "")) not in ("", *readings):
+            line = line_of(path, ("rules", number, "for", "reading"))
+            raise UserError(f"{shown(path)}:{line}: {unknown('reading', reading, readings)}")
     return Sheet(shown(path), tuple(found["rules"]), found.get("options", {}), readings)
-
-
-def unsourced(rule, where: str):
-    """A rule with its plain values. UserError for a value without its source."""
-    if not isinstance(rule, dict) or not all(isinstance(rule.get(part, {}), dict) for part in VALUES):
-        return rule
-    for key, value in (item for part in VALUES for item in rule.get(part, {}).items()):
-        if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], str) and value[1].strip()):
-            raise UserError(f"{where}: '{key}' must be [value, where it comes from], not {value!r}")
-    return {part: {key: value for key, (value, _) in values.items()} if part in VALUES else values for part, values in rule.items()}
-
-
-def mapping(path: Path) -> dict:
-    """A YAML file that holds a mapping. UserError in one line otherwise."""
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{shown(path)}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{shown(path)}: must be a mapping (key: value), not {type(found).__name__ if found is not None else 'empty'}")
-    return found
 
 
 def recipe(work: str, groups: tuple, about: dict) -> dict[str, tuple]:
@@ -300,11 +149,11 @@ def recipe(work: str, groups: tuple, about: dict) -> dict[str, tuple]:
         if matches(rule, about):
             chosen.update({key: tuple(value) for key, value in rule["set"].items()})
     wanted = demanded(groups)
-    missing = [key for key, of in wanted.items() if key not in chosen and not of.optional]
+    missing = [key for key, of in wanted.items() if key not in chosen and not of.get("optional")]
     if missing:
         what = ", ".join(f"{key} {value}" for key, value in about.items() if value and key != "options")
         raise UserError(f"{found.where} says no {', '.join(missing)} for {what}: add a rule")
-    return {key: chosen.get(key, (of.neutral, "not used")) for key, of in wanted.items()}
+    return {key: chosen.get(key, (of.get("default"), "not used")) for key, of in wanted.items()}
 
 
 def parameters(work: str, about: dict, of: str = "params") -> dict:
@@ -313,7 +162,7 @@ def parameters(work: str, about: dict, of: str = "params") -> dict:
     return {key: value for values in found for key, (value, _) in values.items()}
 
 
-def demanded(groups: tuple) -> dict[str, Key]:
+def demanded(groups: tuple) -> dict[str, dict]:
     """The keys of these groups. UserError for a group that does not exist."""
     for group in groups:
         if group not in GROUPS:
@@ -330,7 +179,6 @@ def time_steps(work: str, about: dict) -> int | None:
 def override(values: dict[str, tuple], rules: list[dict], source: str, about: dict) -> dict[str, tuple]:
     """The recipe with the matching rules' values in place, `source` saying by what; keys that this recipe does not have are left out."""
     for rule in rules:
-        check(rule, source)
         if matches(rule, about):
             values = {**values, **{key: (value, source) for key, value in rule["set"].items() if key in values}}
     return values
@@ -353,9 +201,9 @@ def fits(pattern, value) -> bool:
 
 def without_neutral(values: dict) -> dict:
     """What a specification keeps: values that do something."""
-    return {key: value for key, value in values.items() if value != KEYS[key].neutral}
+    return {key: value for key, value in values.items() if "default" not in KEYS[key] or value != KEYS[key]["default"]}
 
 
 def whole(values: dict) -> dict:
     """A specification's recipe with every key, as a job needs it."""
-    return {**{key: of.neutral for key, of in KEYS.items() if of.neutral is not DEMANDED}, **values}
+    return {**{key: of["default"] for key, of in KEYS.items() if "default" in of}, **values}

@@ -1,19 +1,26 @@
 """The configuration: config.yaml, then the scale's file, then what the command line overrides, every key checked."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import yaml
+from benchmark.pins import kinds, published, recipes, schema, texts
+from benchmark.pins.texts import ROOT, shown
+from benchmark.shared.errors import UserError
 
-from benchmark.pins import kinds, published, recipes
-from benchmark.pins.code import ROOT
-from benchmark.shared.errors import UserError, unknown
-
-TYPES = {"string": str, "integer": int, "boolean": bool, "mapping": dict, "rules": (list, dict), "conditions": list}
 CONFIG = ROOT / "config"
-LINES = ("table", "row", "dataset", "method", "backbone", "time_steps", "options")  # what a condition of `only` may name
+SCHEMA = schema.read(CONFIG / "schema.yaml")
+KEYS = SCHEMA["properties"]
+FITTING = {  # conditions of rules name something that there is
+    **{what: {**recipes.PATTERN, "known": what, "like": True} for what in ("method", "backbone", "table")},
+    "dataset": {**recipes.PATTERN, "known": "printed data set", "like": True},
+}
+NAMED = {  # in rules of one's own; for a scale's, a test looks this up: every recipe would have to be read
+    "reading": {**recipes.PATTERN, "known": "reading"},
+    "options": {**recipes.OPTIONS, "propertyNames": {"known": "option of a recipe"}},
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Settings:
     compare: str = ""
     cpu: bool = False
     neurons: str = "auto"
+    asked: tuple = field(default=(), hash=False)  # those of the rules that are no scale's: each must change something
 
 
 def settings(overrides: dict | None = None, here: Path | None = None) -> Settings:
@@ -41,29 +49,26 @@ def settings(overrides: dict | None = None, here: Path | None = None) -> Setting
     UserError: an unknown key, scale or name in a mapping, or a value of the wrong type.
     """
     overrides = {**({"scale": scale_of(here)} if here else {}), **(overrides or {})}
-    texts = [key for key, entry in _read(CONFIG / "schema.yaml").items() if entry["type"] == "string"]
-    overrides = {key: value if key in texts else plain(value) for key, value in overrides.items()}
-    chosen = {**_read(CONFIG / "config.yaml"), **overrides}
-    check(chosen, "config")
-    if chosen["scale"] not in scales():
-        raise unknown("scale", chosen["scale"], scales())
-    if chosen["seeds"] < 1:
-        raise UserError(f"config key 'seeds': at least 1 run per cell, not {chosen['seeds']}")
+    overrides = {key: value if KEYS.get(key, {}).get("type") == "string" else plain(value, key) for key, value in overrides.items()}
+    check(overrides, "config")
+    chosen = {**config(), **overrides}
     scale = _read(scales()[chosen["scale"]])
-    check(scale, f"config/scales/{chosen['scale']}.yaml")
     merged = {"params": {}, "readings": {}, **scale, **chosen}
     for key in ("data", "params", "readings"):  # an override adds to the scale's mapping
         merged[key] = {**scale.get(key, {}), **chosen.get(key, {})}
-    merged["recipe"] = [*_rules(scale.get("recipe", [])), *_rules(chosen.get("recipe", []))]
-    merged["twin"] = twin_of(merged["twin"])
-    return Settings(**merged)
+    own = _rules(chosen.get("recipe", []))
+    merged["recipe"] = [*_rules(scale.get("recipe", [])), *own]
+    merged["twin"] = "" if merged["twin"] == "none" else merged["twin"]
+    return Settings(**merged, asked=tuple(own))
 
 
-def twin_of(chosen: str) -> str:
-    """The setting, empty for none. UserError for another word."""
-    if chosen not in ("none", *kinds.TWINS):
-        raise UserError(f"config key 'twin': {unknown('kind of network', chosen, ('none', *kinds.TWINS))}")
-    return "" if chosen == "none" else chosen
+@cache
+def config() -> dict:
+    """config.yaml, which says all that no scale does."""
+    found = _read(CONFIG / "config.yaml")
+    if missing := [key for key in ("scale", "seeds", "data_root", "device", "neurons") if key not in found]:
+        raise UserError(f"{shown(CONFIG / 'config.yaml')}: lacks key '{missing[0]}' ({KEYS[missing[0]]['description']})")
+    return found
 
 
 def _rules(recipe) -> list:
@@ -74,7 +79,7 @@ def scale_of(here: Path, root: Path = ROOT) -> str:
     """The scale that owns a working directory: work/<scale> of the repository, else what config.yaml says."""
     here = here.resolve()
     owned = here.name if here.parent == root.resolve() / "work" and here.name in scales() else None
-    return owned or _read(CONFIG / "config.yaml")["scale"]
+    return owned or config()["scale"]
 
 
 @cache
@@ -83,59 +88,41 @@ def scales() -> dict[str, Path]:
     return {path.stem: path for path in sorted((CONFIG / "scales").glob("*.yaml"))}
 
 
-def check(values: dict, where: str) -> None:
-    """Every key known and of its type, else a UserError that names it."""
-    schema = _read(CONFIG / "schema.yaml")
-    for key, value in values.items():
-        if key not in schema:
-            raise UserError(f"{where}: {unknown('key', key, schema)}")
-        kind = schema[key]["type"]
-        if not isinstance(value, TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
-            raise UserError(f"{where}: key '{key}' must be a {kind} ({schema[key]['about']}), not {value!r}")
-    for rule in _rules(values.get("recipe", [])):
-        recipes.check(rule, f"{where}: key 'recipe'")
-        if wrong := [part for part in ("params", "network") if part in rule] + ["time_steps"] * ("time_steps" in rule["set"]):
-            raise UserError(f"{where}: key 'recipe' replaces recipe values alone, not {wrong[0]}: a method's are under key 'params'")
-    for condition in values.get("only", []):
-        for what in condition if isinstance(condition, dict) else [condition]:
-            if what not in LINES:
-                raise UserError(f"{where}: key 'only': {unknown('condition', str(what), LINES)}")
-    if values.get("compare") and values["compare"] not in kinds.files("method"):
-        raise UserError(f"{where}: key 'compare': {unknown('method', values['compare'], kinds.files('method'))}")
-    for printed, used in values.get("data", {}).items():
-        if not isinstance(used, str):
-            raise UserError(f"{where}: key 'data': {printed} needs the name of a data set, not {used!r}")
-        if str(printed) not in published.datasets():
-            raise UserError(f"{where}: key 'data': {unknown('printed data set', str(printed), published.datasets())}")
-    for work, name in values.get("readings", {}).items():
-        recipes.sheet(str(work))
-        if not isinstance(name, str):
-            raise UserError(f"{where}: key 'readings': {work} needs the name of one reading, not {name!r}")
-    for method, chosen in values.get("params", {}).items():
-        if str(method) not in kinds.files("method"):
-            raise UserError(f"{where}: key 'params': {unknown('method', str(method), kinds.files('method'))}")
-        if not isinstance(chosen, dict):
-            raise UserError(f"{where}: key 'params': {method} needs {{parameter: value}}, not {chosen!r}")
+def check(values: dict, where: str, path: Path | None = None, own: bool = True) -> None:
+    """Every key known and of its kind, and names in them that something has, else a UserError that says where.
+
+    own: not a scale's file.
+    """
+    recipe = {"set": recipes.values(recipes.KEYS)}
+    rules = {"items": recipes.rule({**recipes.CONDITIONS, **FITTING, **(NAMED if own else {})}, recipe)}
+    given = recipe["set"] if isinstance(values.get("recipe"), dict) else rules
+    schema.check(
+        values, {**SCHEMA, "properties": {**KEYS, "recipe": {**KEYS["recipe"], **given, "type": KEYS["recipe"]["type"]}}}, where, path
+    )
 
 
-def plain(value):
+def plain(value, name: str):
     """A value from the command line as it was meant: snakemake leaves everything inside braces as text, YAML leaves 1e-3 so."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(item, name) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, name) for item in value]
     if not isinstance(value, str):
         return value
     if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value):
         return float(value)
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
+        return texts.value(value, f"config key '{name}'")
+    except UserError:
+        if value.strip().startswith(("{", "[")):  # meant as a mapping or a list
+            raise
         return value
 
 
 def check_directory(scale: str, here: Path, root: Path = ROOT) -> None:
     """Each scale owns its working directory: smoke the repository's, the others work/<scale>; mixing them queues every training again."""
+    if os.pathsep in str(root):
+        raise UserError(f"the path of this checkout, {root}, has a '{os.pathsep}', at which Python parts its search path: move it")
     home = root if scale == "smoke" else root / "work" / scale
     others = {root.resolve(), *(root.resolve() / "work" / name for name in scales())} - {home.resolve()}
     if here.resolve() in others:
@@ -148,7 +135,30 @@ def check_directory(scale: str, here: Path, root: Path = ROOT) -> None:
 
 @cache
 def _read(path: Path) -> dict:
-    return recipes.mapping(path)
+    """A checked file of config/."""
+    found = texts.mapping(path)
+    check(found, shown(path), path, own=path.parent == CONFIG)
+    return found
+
+
+def options() -> set[str]:
+    """Options that the rules of some work read."""
+    return {name for work in recipes.works() for name in recipes.sheet(work).options}
+
+
+def readings() -> set[str]:
+    """Readings that some work has."""
+    return {name for work in recipes.works() for name in recipes.sheet(work).readings}
+
+
+schema.KNOWN |= {
+    "kind of network": lambda: ("none", *kinds.TWINS),
+    "scale": lambda: scales(),
+    "table": lambda: [*published.tables(), *published.figures()],
+    "work": recipes.works,
+    "option of a recipe": options,
+    "reading": readings,
+}
 
 
 def printed() -> Settings:

@@ -29,7 +29,7 @@ def said(doc: str) -> dict[str, str]:
 
 def lines(kind: str) -> list[tuple[str, str, dict[str, str]]]:
     """(file, first line of its docstring, what it says) of each file of a kind, in order."""
-    return [(of.file, of.doc.strip().split("\n")[0], said(of.doc)) for _, of in sorted(kinds.readable(kind).items())]
+    return [(of.file, of.doc.strip().split("\n")[0], said(of.doc)) for _, of in sorted(kinds.readable(kind))]
 
 
 def text() -> str:

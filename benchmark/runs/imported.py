@@ -40,10 +40,10 @@ def bring(source: Path, root: Path, settings: Settings, origin: str = "") -> lis
 
     UserError: there are none.
     """
-    known = known_cells(settings)
     folders = sorted(path.parent.relative_to(source) for path in source.glob("runs/*/seed*/metrics.json"))
     if not folders:
         raise UserError(f"{source} has no finished runs: name a working directory, which holds runs/<cell>/seed<n>/metrics.json")
+    known = known_cells(settings)
     offers = [Run(known[folder.parent.name], int(folder.name[4:])) for folder in folders if wanted(folder, known)]
     strange = [Answer(folder, "refused", unknown(source / folder, known)) for folder in folders if not wanted(folder, known)]
     in_order = sorted(offers, key=lambda run: len(run.resolved.with_upstream()))  # what others learned from comes first

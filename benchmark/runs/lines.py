@@ -35,11 +35,24 @@ class Line:
 
 
 def of_table(table: str, settings: Settings) -> list[Line]:
-    """The lines of a table or figure in printed order."""
+    """The lines of a table or figure in printed order. UserError: a mistake in what they are made of, or a recipe key that none has."""
     grouped: dict[tuple, list[Number]] = {}
     for number in published.read(table):
         grouped.setdefault((number.row, number.dataset, number.time_steps, number.cell, number.options), []).append(number)
-    return [line(tuple(numbers), settings) for numbers in grouped.values()]
+    found = [line(tuple(numbers), settings) for numbers in grouped.values()]
+    check_heard(table, found, settings)
+    return found
+
+
+def check_heard(table: str, entries: list[Line], settings: Settings) -> None:
+    """UserError for a recipe key of one's own that no cell has which its rule is for: it would change nothing, without a word."""
+    if settings.asked:
+        found = [each for entry in entries if entry.resolved for each in entry.resolved.with_upstream()]
+        for rule in settings.asked:
+            meant = [each for each in found if recipes.matches(rule, each.cell.about)]
+            deaf = [key for key in rule["set"] if meant and not any(key in each.sources for each in meant)]
+            if deaf:
+                raise UserError(f"{table}: config key 'recipe': no cell that the rule is for has '{deaf[0]}', which would change nothing")
 
 
 def line(numbers: tuple[Number, ...], settings: Settings) -> Line:

@@ -4,15 +4,14 @@ benchmark/papers/reference/<name>.csv has a line for each, `row,cell,dataset,tim
 They run as the file says whatever the scale is: full size, real data.
 """
 
-import csv
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmark.pins import cells, kinds
-from benchmark.pins.code import shown
+from benchmark.pins import cells, kinds, texts
 from benchmark.pins.settings import printed
+from benchmark.pins.texts import shown
 from benchmark.runs.run import Run
 from benchmark.shared.errors import UserError, unknown
 
@@ -40,11 +39,7 @@ def read(name: str) -> tuple[Reference, ...]:
     if name not in names():
         raise unknown("reference table", name, names())
     path = FOLDER / f"{name}.csv"
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{shown(path)}: the header must be {','.join(COLUMNS)}")
-        return tuple(_reference(path, reader.line_num, line) for line in reader)
+    return tuple(_reference(path, number, line) for number, line in texts.table(path, COLUMNS))
 
 
 def _reference(path: Path, number: int, line: dict) -> Reference:

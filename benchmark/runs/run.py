@@ -90,7 +90,7 @@ def steps_of(spec: dict) -> int:
 
 def first_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[0] if lines else ""
+    return lines[0] if lines else f"{path.name} says nothing"
 
 
 @lru_cache(maxsize=10_000)

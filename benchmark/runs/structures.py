@@ -70,7 +70,7 @@ def read(root: Path, backbone: str, dataset: str) -> dict | None:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): delete it, the workflow makes it again") from None
-    missing = [key for key in KEYS if not isinstance(found, dict) or key not in found]
-    if missing:
-        raise UserError(f"{file} is damaged (no {', '.join(missing)}): delete it, the workflow makes it again")
+    wrong = [key for key in KEYS if not (isinstance(found, dict) and isinstance(found.get(key), (int, float)))]
+    if wrong:
+        raise UserError(f"{file} is damaged (no {', '.join(wrong)}): delete it, the workflow makes it again")
     return found

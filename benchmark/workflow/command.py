@@ -2,21 +2,21 @@
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
-import yaml
-
-from benchmark.pins import code, kinds, published, recipes
+from benchmark.pins import code, kinds, published, recipes, texts
 from benchmark.pins.settings import check_directory, settings
 from benchmark.runs import lines
 from benchmark.runs.run import STATES
-from benchmark.shared.errors import UserError
+from benchmark.shared.errors import UserError, in_one_line
 from benchmark.shared.files import stamp, write_csv, write_json
 from benchmark.workflow import equivalent, handed, warm
 
@@ -24,25 +24,77 @@ from benchmark.workflow import equivalent, handed, warm
 def main(words: list[str] | None = None) -> int:
     """Run one command; 2 and one line on stderr for a user's mistake."""
     words = sys.argv[1:] if words is None else words
-    arguments = parser().parse_args(words)
-    arguments.words = words
     try:
+        arguments = parser().parse_args(words)
+        arguments.words = words
         ended = arguments.command(arguments) or 0
         sys.stdout.flush()
         return ended
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return mistake(str(error))
     except BrokenPipeError:  # who reads has enough, like `head`; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return mistake(f"{error.filename}: {error.strerror}: nothing can be read from or written there")
 
 
-def positive(text: str) -> int:
-    """A whole number from 1 on, as argparse wants it."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text}")
-    return int(text)
+def mistake(said: str) -> int:
+    """One line on stderr; the exit status of a user's mistake."""
+    print(f"error: {' '.join(said.splitlines())}", file=sys.stderr)
+    return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes in one line, the usage being asked for by --help."""
+
+    def error(self, message: str):
+        raise UserError(f"{' '.join(message.split())}; see {self.prog} --help")
+
+
+def from_on(low: int) -> Callable[[str], int]:
+    """A whole number from `low` on, as argparse wants it."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < low:
+            raise argparse.ArgumentTypeError(f"a whole number from {low} on, not {text}")
+        return int(text)
+
+    return read
+
+
+positive = from_on(1)
+
+
+def unwritable(path: Path) -> str:
+    """Why a file cannot be written; empty if it can."""
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        return f"{path} is a directory"
+    return "" if parent.is_dir() and os.access(parent, os.W_OK) else f"{path} cannot be written: {parent} is no directory to write into"
+
+
+def writable(text: str) -> Path:
+    """A file that can be written, as argparse wants it: told before minutes of work, not after."""
+    if why := unwritable(Path(text)):
+        raise argparse.ArgumentTypeError(why)
+    return Path(text)
+
+
+def folder(text: str) -> Path:
+    """A directory that may not be there yet, as argparse wants it."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no directory")
+    return Path(text)
+
+
+def existing(text: str) -> Path:
+    """A directory that is there, as argparse wants it."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"directory {text} does not exist")
+    return Path(text)
 
 
 def threads(text: str) -> int:
@@ -63,7 +115,7 @@ def rate(text: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
+    top = Parser(prog="python -m benchmark", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
 
     def command(name: str, function, about: str) -> argparse.ArgumentParser:
@@ -89,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         "--throughput", type=rate, metavar="MAC/S", help="multiply-accumulates per second of your device (default: measured)"
     )
     for one in (status_, table_, cost_):
-        one.add_argument("--row", type=int, help="of this printed row alone (of a table that is printed, not written)")
+        one.add_argument("--row", type=positive, help="of this printed row alone (of a table that is printed, not written)")
         one.add_argument("--dataset", default="", help="of this data set, as printed")
         one.add_argument("--method", default="", help="of this method: as in methods/, or a part of its printed name")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
@@ -102,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     import_.add_argument("--origin", default="", help="who made them, as tables' .meta.json will say (default: the directory's name)")
     reference_ = command("reference", reference, "write a table of our networks on real recordings from its finished runs")
     reference_.add_argument("table")
-    reference_.add_argument("--directory", type=Path, default=Path(), help="working directory of its runs")
+    reference_.add_argument("--directory", type=existing, default=Path(), help="working directory of its runs")
     report_ = command("report", report, "write results/report.html, one page to look at, from the runs that exist")
     obtained_ = command(
         "obtained", obtained, "write obtained.csv, every number that runs gave, and disagreements.csv, those unlike the printed"
@@ -118,22 +170,22 @@ def parser() -> argparse.ArgumentParser:
     export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex|model-index")
     for one in (status_, table_, cost_, claims_, compare_, import_, report_, obtained_, curves_, look_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
-        one.add_argument("--directory", type=Path, help="working directory of the scale (default: its own)")
+        one.add_argument("--directory", type=existing, help="working directory of the scale (default: its own)")
 
     run_ = command("run", run, "train and measure one run (called by the workflow)")
     run_.add_argument("cell", help="id of a cell whose specification lies in runs/.specs")
-    run_.add_argument("--seed", type=int, required=True)
+    run_.add_argument("--seed", type=from_on(0), required=True)
     run_.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     surface_ = command("surface", surface, "the loss around a run's weights (called by the workflow)")
     surface_.add_argument("--run", type=Path, required=True, help="folder of a finished run")
-    surface_.add_argument("--points", type=int, required=True, help="of each side of the grid")
-    surface_.add_argument("--images", type=int, required=True, help="training images that the loss is taken over")
+    surface_.add_argument("--points", type=positive, required=True, help="of each side of the grid")
+    surface_.add_argument("--images", type=positive, required=True, help="training images that the loss is taken over")
     pictures_ = command("pictures", pictures, "draw what a finished run makes of test images: masked ones filled in by a pre-training")
     pictures_.add_argument("run", type=Path, help="folder of a finished run whose method keeps its trained parts")
-    pictures_.add_argument("--out", type=Path, help="<out>.png and <out>.csv (default: pictures.* in that folder)")
+    pictures_.add_argument("--out", type=writable, help="<out>.png and <out>.csv (default: pictures.* in that folder)")
     pictures_.add_argument("--images", type=positive, default=100, help="test images, of which some are drawn and all measured")
     for one in (run_, surface_, pictures_):
-        one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
+        one.add_argument("--data-root", type=folder, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
         neurons = os.environ.get("SPIKELEDGER_NEURONS", "auto")
         one.add_argument("--neurons", default=neurons, help="what runs leaky neurons: auto, torch, numba, triton or spikingjelly")
@@ -147,17 +199,17 @@ def parser() -> argparse.ArgumentParser:
 
     download_ = command("download", download, "fetch a data set that torchvision can fetch, with its checksum")
     download_.add_argument("dataset")
-    download_.add_argument("--data-root", type=Path, default=Path("data"))
+    download_.add_argument("--data-root", type=folder, default=Path("data"))
     cache_ = command("cache", cache, "how much the kept frames of event recordings take, and to remove them")
     cache_.add_argument("--clean", action="store_true", help="remove all but what a job is making right now")
     draw_ = command("draw", draw, "draw frames of an event set, a line for each recording, on red, off blue")
     draw_.add_argument("dataset", help="a stand-in, or a data set some of whose recordings lie in the data root")
-    draw_.add_argument("--out", type=Path, required=True, help="the picture, x.png")
+    draw_.add_argument("--out", type=writable, required=True, help="the picture, x.png")
     draw_.add_argument("--steps", type=positive, default=10, help="frames of a recording")
     draw_.add_argument("--lines", type=positive, default=11, help="recordings at most")
     draw_.add_argument("--augment", default="", help="a policy of recipe key event_augment")
     for one in (cache_, draw_):
-        one.add_argument("--data-root", type=Path, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
+        one.add_argument("--data-root", type=folder, default=Path(os.environ.get("SPIKELEDGER_DATA_ROOT", "data")))
     same_ = command("same-result", same_result, "write down that the edit of a file since the last commit changes no result")
     same_.add_argument("file", type=Path)
     same_.add_argument("--why", required=True, help="why it changes none; a reviewer reads it")
@@ -169,8 +221,8 @@ def parser() -> argparse.ArgumentParser:
         "structure": (structure, "parameters and operations of every pinned network, beside the printed ones"),
     }
     for name, (function, about) in written.items():
-        command(name, function, about).add_argument("--out", type=Path, default=Path(f"results/{name}.csv"))
-    network_.add_argument("--out", type=Path, required=True)
+        command(name, function, about).add_argument("--out", type=writable, default=Path(f"results/{name}.csv"))
+    network_.add_argument("--out", type=writable, required=True)
     return top
 
 
@@ -179,21 +231,20 @@ def chosen_settings(pairs: list[str]):
     found = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            sign = ""
         if not (key and sign):
             raise UserError(f"--config {pair}: write key=value, the value as YAML")
+        if key in found:
+            raise UserError(f"--config {pair}: '{key}' is said twice")
+        found[key] = texts.value(value, f"--config {pair}")
     return settings(found)
 
 
-def home(arguments, chosen) -> Path:
-    """The working directory of a scale. UserError for another scale's, or one that does not exist."""
+def home(arguments, chosen, writes: str = "") -> Path:
+    """The working directory of a scale. UserError for another scale's, or one where the file results/<writes> cannot be written."""
     directory = arguments.directory or (Path() if chosen.scale == "smoke" else Path("work") / chosen.scale)
     check_directory(chosen.scale, directory)
-    if arguments.directory and not directory.is_dir():
-        raise UserError(f"--directory {directory} does not exist")
+    if writes and (why := unwritable(directory / "results" / writes)):
+        raise UserError(why)
     return directory
 
 
@@ -263,7 +314,7 @@ def table(arguments) -> None:
     from benchmark.reports import figures, tables
 
     chosen = chosen_settings(arguments.config)
-    root, name = home(arguments, chosen), arguments.table
+    root, name = home(arguments, chosen, f"{arguments.table}.partial.csv"), arguments.table
     entries = lines.of_table(name, chosen)
     if len(wanted := picked(arguments, entries)) < len(entries):
         if name in published.figures():
@@ -279,7 +330,7 @@ def claims(arguments) -> None:
     from benchmark.reports import claims as claiming
 
     chosen = chosen_settings(arguments.config)
-    root = home(arguments, chosen)
+    root = home(arguments, chosen, "claims.csv")
     whole = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if whole else "claims.partial"
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
@@ -303,7 +354,10 @@ def import_runs(arguments) -> int:
     from benchmark.runs import imported
 
     chosen = chosen_settings(arguments.config)
-    answers = imported.bring(arguments.source, home(arguments, chosen), chosen, arguments.origin)
+    root = home(arguments, chosen)
+    if arguments.source.resolve() == root.resolve():
+        raise UserError(f"import {arguments.source}: this is the working directory itself, name another one")
+    answers = imported.bring(arguments.source, root, chosen, arguments.origin)
     for answer in answers:
         print(f"{answer.word:12} {answer.folder}  {answer.why}".rstrip())
     return int(any(answer.word == "refused" for answer in answers))
@@ -320,7 +374,7 @@ def report(arguments) -> None:
     from benchmark.reports import page
 
     chosen = chosen_settings(arguments.config)
-    print(page.write(chosen, home(arguments, chosen)))
+    print(page.write(chosen, home(arguments, chosen, "report.html")))
 
 
 def obtained(arguments) -> None:
@@ -356,7 +410,13 @@ def download(arguments) -> None:
     module = module_of(file.file)
     if not hasattr(module, "download"):
         raise UserError(f"{arguments.dataset} cannot be fetched automatically; see {file.path.name}")
-    print(f"{arguments.dataset} is in {module.download(arguments.dataset, arguments.data_root)}")
+    try:
+        print(f"{arguments.dataset} is in {module.download(arguments.dataset, arguments.data_root)}")
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError)):
+            raise
+        said = in_one_line(error)
+        raise UserError(f"{arguments.dataset} could not be fetched into {arguments.data_root} ({said}): is there a network?") from None
 
 
 def cache(arguments) -> None:

@@ -14,6 +14,8 @@ from benchmark.shared.files import replacing
 def write_down(file: Path, why: str) -> str:
     """One more line; returns what was said. UserError: not a file of the project, not committed before, or its code has not changed."""
     path = file.resolve()
+    if not why.strip():
+        raise UserError("--why: say why the edit changes no result; a reviewer reads it")
     if not path.is_relative_to(ROOT) or not path.is_file():
         raise UserError(f"{file} is no file of this project")
     committed = subprocess.run(["git", "-C", str(ROOT), "show", f"HEAD:{shown(path)}"], capture_output=True, text=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
-from benchmark.pins import published
+from benchmark.pins import published, texts
 from benchmark.reports.audit.finding import KINDS, SEVERITIES, Finding
 from benchmark.reports.audit.interval import Interval, decimals, exact, largest, printed, show, smallest
 from benchmark.shared.errors import UserError, unknown
@@ -82,11 +82,7 @@ def read(paper: str) -> tuple[Claim, ...]:
     path = published.PAPERS / paper / "claims.csv"
     if not path.exists():
         return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{path}: the header must be {','.join(COLUMNS)}")
-        claims = tuple(Claim(paper, **line) for line in reader)
+    claims = tuple(Claim(paper, **line) for _, line in texts.table(path, COLUMNS))
     for claim in claims:
         for what, known in (("severity", SEVERITIES), ("kind", ("", *KINDS))):
             if getattr(claim, what) not in known:

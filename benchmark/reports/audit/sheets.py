@@ -4,21 +4,10 @@ An entry of `contradictions` has `what` (a sentence), `lines` and `fact`: the na
 one that nothing computes; `of` another paper where the rule counts it there.
 """
 
-from functools import cache
-
-import yaml
-
 from benchmark.pins import published
+from benchmark.pins.published import sheet
 from benchmark.reports.audit.finding import KINDS, Finding
 from benchmark.shared.errors import UserError, unknown
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes a quarter of the audit's time
-
-
-@cache
-def sheet(paper: str) -> dict:
-    """paper.yaml as it is."""
-    return yaml.load((published.PAPERS / paper / "paper.yaml").read_text(encoding="utf-8"), LOADER)
 
 
 def checks():
