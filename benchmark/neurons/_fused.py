@@ -1,7 +1,7 @@
 """A leaky neuron over all steps in one pass, forwards and backwards, on the CPU: numba kernels in the input's own storage order.
 
-`Fused` makes a spikingjelly node run them, the T steps going over a block that stays in cache, or on a CUDA device those of `_triton.py`,
-see `_back_ends.py`. In double precision (and in half precision on a CPU), with a surrogate that a kernel does not know, or while a
+`Fused` makes a spikingjelly node run them, the T steps going over a block that stays in cache, or by name those of `_triton.py` on a CUDA
+device, see `_back_ends.py`. In double precision (and in half precision on a CPU), with a surrogate that a kernel does not know, or while a
 membrane is carried over from an earlier call, spikingjelly's own implementation runs.
 Spikes are equal to spikingjelly's, gradients agree to 1e-6 (tests/test_neurons.py).
 """
