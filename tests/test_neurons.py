@@ -91,8 +91,10 @@ def test_no_constant_has_a_default(name):
 
 
 @each_file
-def test_it_sends_what_it_says(name):
-    sent = layer(name)(currents(4, 3, 50))
+def test_it_sends_what_it_says_and_says_what_ran(name):
+    node = layer(name)
+    sent = node(currents(4, 3, 50))
+    assert len(node.ran) == 1 and node.ran < {"torch", "numba", "spikingjelly"} and not layer(name).ran
     allowed = {"binary": {0, 1}, "signed": {-1, 0, 1}}.get(FILES[name].SENDS)
     assert allowed is None or {*sent.unique().tolist()} == allowed
 

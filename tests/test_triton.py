@@ -258,7 +258,7 @@ def test_a_network_learns_the_same_by_each_and_says_which_ran(kernels, by_name):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * other.abs().max().item())
 
 
-@pytest.mark.parametrize("name", ["integrate-and-fire", "multi-threshold"])
+@pytest.mark.parametrize("name", ["burst", "integrate-and-fire", "multi-threshold"])
 def test_conversions_neurons_have_a_slow_loop_too(name, by_name):
     answers = []
     for back_end in ("auto", "torch"):

@@ -57,6 +57,7 @@ class Refractory(Neuron, MemoryModule):
         self.register_memory("s", 0.0)
 
     def forward(self, x):
+        self.ran |= {"torch"}
         return Step.apply(self.membranes(single_precision(x)), self.steepness).to(x.dtype)
 
     def membranes(self, x):

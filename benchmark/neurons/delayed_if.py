@@ -56,6 +56,7 @@ class DelayedIF(Neuron, MemoryModule):
         self.register_memory("since", math.inf)  # steps since it fired last
 
     def forward(self, x):
+        self.ran |= {"torch"}
         wide = single_precision(x)
         before = (torch.as_tensor(value, dtype=wide.dtype, device=x.device).expand(x.shape[1:]) for value in (self.v, self.since))
         constants = (self.threshold.to(wide.dtype), self.leak, self.gradient, self.height, self.fall)
