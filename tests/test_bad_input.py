@@ -63,8 +63,8 @@ def test_the_table_is_long():
     [
         ("error.txt", b"", "failed   runs/.* error.txt says nothing"),
         ("error.txt", b"\xff\x00", "failed   runs/"),
-        ("curve.csv", b"\xff\x00\x01", "missing  runs/.*epoch 0/"),
-        ("curve.csv", b"", "missing  runs/.*epoch 0/"),
+        ("curve.csv", b"\xff\x00\x01", "missing  runs/"),
+        ("curve.csv", b"", "missing  runs/"),
         ("metrics.json", b"{", "damaged  runs/"),
         ("metrics.json", b"\xff", "damaged  runs/"),
     ],
