@@ -27,6 +27,7 @@ CONSTANTS = {
     "fall": "of stdb, by how much its logarithm falls in a step",
 }
 SENDS = "binary"
+DELAY = 1  # steps from a membrane above its threshold to the spike
 EXAMPLE = {"threshold": 1.0, "leak": 0.9, "gradient": "linear", "height": 0.3, "fall": 0.01}
 GRADIENTS = ("linear", "stdb")
 
