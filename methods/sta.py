@@ -61,14 +61,14 @@ class STA(Method):
         sizes = (self.exponential, self.inverse, self.root, self.activation)
         units = Units(*sizes, self.exp_low, self.reach, self.margin, self.reference == "largest")
         ann, places, _ = surveyed(approximated(explicit(above["ann"]), batches, units), batches)
-        found = layerwise.thresholds(ann, places, batches, self.momentum, lambda unit, x: self.least_error(unit, x, network.steps))
+        found = layerwise.thresholds(ann, places, batches, self.momentum, lambda unit, x: least_error(unit, x, network.steps))
         neurons = {name: neuron(theta=threshold(theta), bursts=self.bursts, corrected="softmax" in name) for name, theta in found.items()}
         return convert(ann, places, neurons, network.steps)
 
-    @staticmethod
-    def least_error(unit, x, steps):
-        """A threshold for each index of the unit's last axes."""
-        return tried.least_error(x.flatten(0, -unit.axes - 1).flatten(1), steps).view(x.shape[-unit.axes :])
+
+def least_error(unit, x, steps):
+    """A threshold for each index of the unit's last axes."""
+    return tried.least_error(x.flatten(0, -unit.axes - 1).flatten(1), steps).view(x.shape[-unit.axes :])
 
 
 def fits(student, ann):

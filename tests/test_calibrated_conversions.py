@@ -167,7 +167,7 @@ def before_calibration(name, count):
     ann, x = relus(name), images(16, seed=5)
     ann.steps = count
     places = survey(ann, x[:1])
-    neurons = {place: halved(theta, count) for place, theta in thresholds(ann, places, [x], count, 0.9, False).items()}
+    neurons = {place: halved(theta, count) for place, theta in thresholds(ann, places, [x], 0.9, rounding(count, False)).items()}
     return ann, convert(ann, places, neurons, count), x
 
 

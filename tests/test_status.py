@@ -11,6 +11,7 @@ from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
 from benchmark.runs import lines
 from benchmark.runs.progress import Progress, duration, stopped
+from benchmark.shared.errors import UserError
 from benchmark.shared.files import lock
 from benchmark.workflow import command
 from benchmark.workflow.command import main, parser
@@ -114,5 +115,5 @@ def test_no_more_threads_are_started_than_there_are_cores():
     here = len(os.sched_getaffinity(0))
     chosen = [parser().parse_args(["run", "x", "--seed", "0", "--threads", str(asked)]).threads for asked in (1, here, 9999)]
     assert chosen == [1, here, here]
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="from 1 on"):
         parser().parse_args(["run", "x", "--seed", "0", "--threads", "0"])

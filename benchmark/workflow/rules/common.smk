@@ -79,7 +79,7 @@ def look():
     """Before the first job of runs that take hours: the end of the workflow if they had better not start."""
     runs = [f"runs/{job.wildcards.cell}/seed{job.wildcards.seed}" for job in workflow.dag.needrun_jobs() if job.rule.name in TRAINS]
     words = [sys.executable, "-m", "benchmark", "look", *runs, *([] if workflow.local_exec else ["--elsewhere"])]
-    words += ["--directory", ".", "--config", *CONFIG, f"scale={SETTINGS.scale}"]
+    words += ["--directory", ".", "--config", *CONFIG, *([] if "scale" in config else [f"scale={SETTINGS.scale}"])]
     if runs and (ended := subprocess.run(words, env={**os.environ, **{key: str(value) for key, value in ENVIRONMENT.items()}}).returncode):
         raise SystemExit(ended)
 
