@@ -372,3 +372,19 @@ def with_uv(line: str) -> str:
 def rows(path) -> list[dict]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+# ---- for those who carry the work on
+
+
+def test_what_contributors_are_told_is_there():
+    """Files, templates and modules that CONTRIBUTING.md names, and the hosted workflows that call what CI is."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {span for span in re.findall(r"`([\w./-]+)`", text) if "/" in span or span.endswith((".md", ".py", ".yaml"))}
+    lacking = [name for name in named if not (ROOT / name).exists() and name not in ("_template.py", "recipes.yaml")]
+    assert len(named) > 15 and not lacking
+    for kind in ("methods", "benchmark/backbones", "benchmark/neurons", "benchmark/datasets", "benchmark/metrics", "benchmark/conventions"):
+        assert kind in text and (ROOT / kind / "_template.py").exists()
+    assert ".ci/run" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    first = "pip install uv && uv run snakemake --cores 2 results/table1_ldd.csv"
+    assert first in commands(TEXT) and first in (ROOT / ".github/workflows/nightly.yml").read_text(encoding="utf-8")
