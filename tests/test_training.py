@@ -119,7 +119,18 @@ def test_nan_is_not_sealed_and_leaves_what_was_there(tmp_path):
 FIELDS = {
     *("spec", "seed", "accuracy", "accuracy_best", "epoch_best", "epochs", "accuracy_by_epoch", "accuracy_by_step", "accuracy_up_to"),
     "firing_by_threshold",
-    *("accuracy_counted", "parameters", "layers", "checks", "images", "data_checksum", "seconds", "images_per_second", "peak_memory_MB"),
+    *(
+        "accuracy_counted",
+        "parameters",
+        "layers",
+        "checks",
+        "images",
+        "data_checksum",
+        "seconds",
+        "images_per_second",
+        "waiting_share",
+        "peak_memory_MB",
+    ),
     *("normalisation", "predictions", "weights", "trained", "measured"),
 }
 SESSION = {"commit", "dirty", "python", "packages", "hardware", "neurons"}
@@ -134,6 +145,7 @@ def test_a_run_writes_what_it_is_for(whole):
     assert metrics["normalisation"] == [list(BARS.mean), list(BARS.std)]
     assert metrics["data_checksum"] == BARS.checksum and metrics["weights"] == sha256(folder / "weights.pt")
     assert metrics["images_per_second"] > 2 * TRAIN / metrics["seconds"]  # which counts the tests too
+    assert 0 < metrics["waiting_share"] < 0.5  # of the steps' time, waiting for images
     assert metrics["peak_memory_MB"] > 50
     (session,) = metrics["trained"]
     assert session.keys() == SESSION | {"from_epoch", "from_step"} and (session["from_epoch"], session["from_step"]) == (0, 0)

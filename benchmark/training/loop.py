@@ -4,6 +4,7 @@ import copy
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -24,7 +25,17 @@ from benchmark.training.outputs import Tapped
 from benchmark.training.pulse import Pulse
 from benchmark.training.teacher import Teacher
 
-COUNTERS = ("epoch", "step", "curve", "seconds", "stepping", "images", "sums", "sessions")  # what a checkpoint keeps beside the parts
+COUNTERS = (
+    "epoch",
+    "step",
+    "curve",
+    "seconds",
+    "stepping",
+    "waiting",
+    "images",
+    "sums",
+    "sessions",
+)  # what a checkpoint keeps beside the parts
 INTERRUPTED = 75  # exit status (EX_TEMPFAIL): stopped by a signal, the checkpoint is written, run again to go on
 
 
@@ -46,7 +57,7 @@ class Training:
             self.schedule = schedule(self.recipe, self.optimizer)
         self.epoch = self.step = 0
         self.curve: list[dict] = []
-        self.seconds = self.stepping = 0.0  # of everything, and of training steps alone
+        self.seconds = self.stepping = self.waiting = 0.0  # of everything, of training steps, of these without images to work on
         self.images = 0
         self.sums: dict[str, float] = {}
         self.sessions: list[dict] = []  # what trained the weights, one for each time that the run was begun or gone on with
@@ -104,7 +115,7 @@ class Training:
         if not self.step and type(self.method).before_epoch is not Method.before_epoch:
             images, target, _ = next(self.batches.train(self.epoch))
             self.method.before_epoch(self.student, images, target)
-        for images, target, chosen in self.batches.train(self.epoch, self.step):
+        for images, target, chosen in self.waited(self.batches.train(self.epoch, self.step)):
             for term, value in self.train_step(images, target, chosen).items():
                 self.sums[term] = self.sums.get(term, 0.0) + value
             self.step += 1
@@ -118,6 +129,16 @@ class Training:
                 raise SystemExit(INTERRUPTED)
         self.sums = {term: float(value) for term, value in self.sums.items()}  # waits for the device
         self.stepping = time.monotonic() - started
+
+    def waited(self, batches: Iterator) -> Iterator:
+        """The batches; `waiting` grows by the seconds that each of them takes to come, loaded, augmented and on the device."""
+        while True:
+            asked = time.monotonic()
+            batch = next(batches, None)
+            self.waiting += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
 
     def train_step(self, images, target, chosen) -> dict:
         """One update from a batch, in as many passes as the recipe's `micro_batch` makes of it; the loss terms as tensors on the device.

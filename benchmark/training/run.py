@@ -86,6 +86,7 @@ def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
         "data_checksum": data.checksum,
         "seconds": training.seconds,
         "images_per_second": training.images / training.stepping if training.stepping else None,
+        "waiting_share": training.waiting / training.stepping if training.stepping else None,
         "peak_memory_MB": devices.peak_memory_mb(device),
         **weights,
         "trained": training.sessions,
