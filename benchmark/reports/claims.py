@@ -15,6 +15,7 @@ from benchmark.reports.claimed import claims as all_claimed
 from benchmark.reports.comparison import SLACK, interval
 from benchmark.reports.markdown import aligned, shown
 from benchmark.reports.measured import Measured, shortened
+from benchmark.reports.told import paragraphs
 from benchmark.runs import predictions
 from benchmark.runs.lines import Line
 from benchmark.runs.run import Run
@@ -189,6 +190,7 @@ READABLE = {  # head: what stands under it
     "seeds": lambda line: line["n_seeds"],
     "obtained": lambda line: shown(line["difference"], 2),
     "95 % interval": lambda line: "-" if line["low"] is None else f"{line['low']:.2f} to {line['high']:.2f}",
+    "over images": lambda line: f"{line['images_low']:.2f} to {line['images_high']:.2f}" if line.get("images_low") is not None else "-",
     "verdict": lambda line: line["verdict"],
     "amount": lambda line: f"{line['amount']}: {shortened(line['differs'].split('; '))}" if line["differs"] else line["amount"] or "-",
     "source": lambda line: line["source"],
@@ -204,7 +206,9 @@ def readable(found: list[dict], settings: Settings) -> str:
     body = [tuple(shown(line) for shown in READABLE.values()) for line in decided]
     rest = len(found) - len(decided)
     waiting = f"\n{rest} more have no run on both sides: they are in claims.csv beside this.\n" if rest else ""
-    return f"# Claims\n\n{tally(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}{waiting}"
+    return (
+        f"# Claims\n\n{tally(found)}\n\n{paragraphs(found)}\n\n{about(settings)}\n\n{meaning}\n\n{aligned(tuple(READABLE), body)}{waiting}"
+    )
 
 
 def about(settings: Settings) -> str:
@@ -213,7 +217,8 @@ def about(settings: Settings) -> str:
         f"Scale {settings.scale}. A is claimed to beat B. printed: accuracy of A minus that of B as the tables print them, in points (below 0: "
         "the tables themselves have B ahead); said: by how much a sentence puts A ahead; obtained: mean over seeds of A minus B of the same "
         "seed, each at the epoch that its paper reports; all seeds share one teacher. The level holds for each claim by itself: of twenty "
-        "pairs without a difference one is expected outside. Where A and B stand in different tables or at different time steps, A's "
+        "pairs without a difference one is expected outside, and q in claims.csv takes all claims of a paper together. over images: the same "
+        "trained networks on other test images, of the last epoch. Where A and B stand in different tables or at different time steps, A's "
         "comes first."
     )
     if settings.twin and any(kinds.dataset(used)[0]["stand_in"] for used in settings.data.values()):
