@@ -66,3 +66,16 @@ def test_the_command_counts_networks_that_nobody_counted(tmp_path, capsys):
     assert "2 runs, 0 done: 30,000,000 training images; 1.26e+17 MACs; 35.1 hours left on one device" in out
     assert main([*words[:-1], "-3"]) == 2
     assert "a number greater than 0, not -3" in capsys.readouterr().err
+
+
+def test_the_time_left_of_what_was_asked_for(tmp_path):
+    """Three runs: one done in an hour, one of its network and as long, one of another network as the median of what ran."""
+    found = list(runs(settings({"seeds": 2})))
+    first, again = [run for run in found if run.resolved.id == found[-1].resolved.id][:2]
+    other = next(run for run in found if run.resolved.spec["network"]["name"] != first.resolved.spec["network"]["name"])
+    assert costs.time_left([first, again, other], tmp_path) == ""
+    speed = costs.trained(first.resolved.spec) / 3600
+    made.write(tmp_path, first, seconds=3600.0, images_per_second=speed)
+    assert costs.time_left([first, again, other], tmp_path) == "about 2.0 h left on one device, 1 of 2 runs by others of their network"
+    made.write(tmp_path, again, seconds=3600.0)
+    assert costs.time_left([first, again], tmp_path) == ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmark.pins.cells import Resolved
 from benchmark.reports.markdown import aligned
+from benchmark.runs.progress import duration
 from benchmark.runs.run import Run, planned
 
 PASSES = 3  # forward passes that a training step of the learning network comes to
@@ -58,6 +59,21 @@ def cost(run: Run, metrics: dict | None, known: list[tuple[Resolved, float]], ro
     if rate and work is not None:
         return Cost(run, state, images, work, work / rate / HOUR, f"{rate:.3g} MAC/s as {len(known)} runs had")
     return Cost(run, state, images, work, None, "nothing says how fast")
+
+
+def time_left(runs: list[Run], root: Path) -> str:
+    """How long the runs that are not done take on one device, in words: by runs of their own networks, the others as the median of all.
+
+    Empty while nothing has run, or nothing is left.
+    """
+    found = costs(runs, root, lambda *_: None)
+    took = [each.hours for each in found if each.state == "done" and each.hours]
+    waiting = [each.left for each in found if each.state != "done"]
+    if not took or not waiting:
+        return ""
+    known = [hours for hours in waiting if hours is not None]
+    left = sum(known) + (len(waiting) - len(known)) * statistics.median(took)
+    return f"about {duration(HOUR * left)} left on one device, {len(known)} of {len(waiting)} runs by others of their network"
 
 
 def trained(spec: dict) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmark.pins import code, kinds, published, recipes, texts
 from benchmark.pins.settings import check_directory, settings
+from benchmark.reports import costs
 from benchmark.runs import lines
 from benchmark.runs.run import STATES
 from benchmark.shared.errors import UserError, in_one_line
@@ -278,7 +279,8 @@ def overview(entries: list, broken: dict, scale: str, root: Path, every: bool) -
         print(f"broken   {name}: {error}")
     asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
-    print(f"{asked} runs asked for, {len(found)} distinct, at scale {scale} in {root.resolve().name}: {summary}")
+    left = costs.time_left(list(found.values()), root)
+    print(f"{asked} runs asked for, {len(found)} distinct, at scale {scale} in {root.resolve().name}: {summary}" + (left and f"; {left}"))
     lacking = sum(bool(entry.lacking) for entry in entries)
     print(f"{lacking} of {len(entries)} lines cannot run; results/coverage.csv says why", flush=True)
     return sum(counts[state] for state in ("running", "stopped", "missing"))
@@ -286,8 +288,6 @@ def overview(entries: list, broken: dict, scale: str, root: Path, every: bool) -
 
 def cost(arguments) -> None:
     """One line per run, then what they come to; networks that nobody has counted yet are counted first."""
-    from benchmark.reports import costs
-
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
     runs = lines.behind(picked(arguments, lines.of_table(arguments.table, chosen)))
