@@ -20,7 +20,7 @@ SIZES = {
     "wide-7b": {"widths": [64, 128], "depths": [4, 3]},
     "3b-16": {"widths": [16], "depths": [3]},
 }
-TWIN = {"divide": {"widths": 4, "depths": 2}}
+TWIN = {"divide": {"widths": 8, "depths": 2}, "least": {"widths": [8, 16]}}
 NEURON = {
     "name": "plif", "tau": 2.0, "v_threshold": 1.0, "v_reset": 0.0, "detach_reset": True, "decay_input": True,
     "surrogate": "atan", "alpha": 2.0,
