@@ -1,6 +1,7 @@
 """The gate's option, in the root so that pytest knows it whatever folder is named: pytest -m published --results work/paper/results."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ def pytest_configure(config):
             f"--results {folder}: {'holds no result table' if folder.is_dir() else 'does not exist'}; nothing to compare"
         )
     config.stash[COMPARED] = []
+
+
+@pytest.fixture(autouse=True)
+def drawn_alike():
+    """Random numbers of a test do not depend on the tests before it, nor on which process runs them."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -34,7 +34,15 @@ EPOCHS = "recipe={epochs: 4, warmup_epochs: 0}"
 SCRATCH = {"method": "direct", "backbone": "spikformer-4-384"}
 STUDENT = {"method": "ldd", "backbone": "spikformer-4-384"}
 TEACHER = {"method": "direct", "backbone": "vit-l-32"}
-CLOCKS = ("seconds", "images_per_second", "peak_memory_MB", "trained", "measured", "seal")  # of metrics.json: not of the result
+CLOCKS = (
+    "seconds",
+    "images_per_second",
+    "waiting_share",
+    "peak_memory_MB",
+    "trained",
+    "measured",
+    "seal",
+)  # of metrics.json: not of the result
 FILES = {".lock", "curve.csv", "layers.csv", "metrics.json", "predictions.npz", "weights.pt"}  # of a run that is done
 KINDS = {
     "trainer": "the process that trains",

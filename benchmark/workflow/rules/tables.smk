@@ -59,9 +59,13 @@ rule picture:
         report("results/{figure}.png", caption="../captions/figure.rst", category="Figures", labels={"figure": "{figure}"}),
     wildcard_constraints:
         figure=one_of(name for name in DRAWN if figures.picture(name, SETTINGS)),
+    log:
+        "logs/{figure}.png.log",
     localrule: True
+    conda:
+        "../../../envs/environment.yaml"
     shell:
-        "cp {input:q} {output:q}"
+        "cp {input:q} {output:q} 2> {log:q}"
 
 
 rule claims:
