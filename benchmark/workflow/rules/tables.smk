@@ -57,10 +57,10 @@ rule picture:
         lambda wildcards: str(figures.picture(wildcards.figure, SETTINGS)),
     output:
         report("results/{figure}.png", caption="../captions/figure.rst", category="Figures", labels={"figure": "{figure}"}),
-    wildcard_constraints:
-        figure=one_of(name for name in DRAWN if figures.picture(name, SETTINGS)),
     log:
         "logs/{figure}.png.log",
+    wildcard_constraints:
+        figure=one_of(name for name in DRAWN if figures.picture(name, SETTINGS)),
     localrule: True
     conda:
         "../../../envs/environment.yaml"
