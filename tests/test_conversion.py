@@ -196,7 +196,7 @@ def test_soft_reset_conserves_charge():
     x, layer = torch.randn(50, 2, 300, dtype=torch.float64), multi_threshold.neuron(n=4, theta1=0.3, theta2=0.2).double()
     sent = layer(x)
     torch.testing.assert_close(sent.sum(0) + layer.v, x.sum(0), rtol=0, atol=1e-12)
-    assert (layer.v.abs() < 0.3 * 8).float().mean() > 0.99 and sent.count_nonzero() > 5000
+    assert (layer.v.abs() < 0.3 * 8).all() and sent.count_nonzero() > 5000
 
 
 def test_one_pass_over_all_steps_is_the_ladder_step_by_step_in_any_parts():

@@ -43,8 +43,7 @@ def of_recipe(ours: dict, theirs: dict) -> list[str]:
 
 def fewer(ours: dict, split: str, what: str) -> str:
     """How many images of a split are used, in the words that are used of a run."""
-    whole = ours["data"][split]
-    return f"{min(ours['recipe'].get(f'{split}_images') or whole, whole)} of {whole} {what}"
+    return f"{recipes.images(ours, split)} of {ours['data'][split]} {what}"
 
 
 def parts(recipe: dict) -> str:

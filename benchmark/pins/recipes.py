@@ -204,6 +204,12 @@ def without_neutral(values: dict) -> dict:
     return {key: value for key, value in values.items() if "default" not in KEYS[key] or value != KEYS[key]["default"]}
 
 
+def images(spec: dict, split: str) -> int:
+    """Images of a split, `train` or `test`, that a specification's run uses."""
+    there = spec["data"][split]
+    return min(spec["recipe"].get(f"{split}_images") or there, there)
+
+
 def whole(values: dict) -> dict:
     """A specification's recipe with every key, as a job needs it."""
     return {**{key: of["default"] for key, of in KEYS.items() if "default" in of}, **values}

@@ -93,14 +93,14 @@ def row(claim: Claim, scale: str, root: Path) -> dict:
 
 def answered(sides: list[Measured], seeds: list[int], root: Path) -> tuple[dict, str]:
     """What the answers to each test image say, of the seeds that both sides have, and what is wrong with them."""
-    import numpy as np
-
     try:
         kept = [[predictions.right(root / each.line.runs[seed].folder, each.runs[seed]) for seed in seeds] for each in sides]
     except Damaged as error:
         return {}, str(error)
     if not seeds or any(found is None for side in kept for found in side):
         return {}, ""
+    import numpy as np
+
     if any(not np.array_equal(labels, kept[0][0][1]) for side in kept for _, labels in side):
         return {}, "the two sides answered other test images"
     a, b = (np.stack([right for right, _ in side]) for side in kept)

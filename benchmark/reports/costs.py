@@ -5,12 +5,12 @@ its teacher; a test is one. Operations are those of the counted network at paper
 What a method does before training, as calibrating a converted network or tuning it layer by layer, is not counted: such a run takes longer.
 """
 
-import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.pins import recipes
 from benchmark.pins.cells import Resolved
 from benchmark.reports.markdown import aligned
 from benchmark.runs.progress import duration
@@ -78,12 +78,7 @@ def time_left(runs: list[Run], root: Path) -> str:
 
 def trained(spec: dict) -> int:
     """Images that go through training steps."""
-    return images(spec, "train") * planned(spec["recipe"])
-
-
-def images(spec: dict, split: str) -> int:
-    """Images of a split that a run uses."""
-    return min(spec["recipe"].get(f"{split}_images") or math.inf, spec["data"][split])
+    return recipes.images(spec, "train") * planned(spec["recipe"])
 
 
 def operations(resolved: Resolved, macs: Callable) -> float | None:
@@ -93,7 +88,7 @@ def operations(resolved: Resolved, macs: Callable) -> float | None:
     teachers = [forward(above.spec, macs) for role, above in resolved.upstream if role == "teacher"]
     if step is None or None in teachers:
         return None
-    tests = images(spec, "test") * (planned(spec["recipe"]) + 1)
+    tests = recipes.images(spec, "test") * (planned(spec["recipe"]) + 1)
     return trained(spec) * (PASSES * step + sum(teachers)) + tests * step
 
 

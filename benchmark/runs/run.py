@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmark.conventions import Record
+from benchmark.pins import recipes
 from benchmark.pins.cells import Resolved, canonical
 from benchmark.runs import progress
 from benchmark.shared.errors import Damaged
@@ -84,7 +85,7 @@ def planned(recipe: dict) -> int:
 
 def steps_of(spec: dict) -> int:
     """Training steps of an epoch: the incomplete last batch is dropped."""
-    images = min(spec["recipe"].get("train_images") or math.inf, spec["data"]["train"])
+    images = recipes.images(spec, "train")
     return images // min(spec["recipe"].get("batch_size") or images, images)
 
 

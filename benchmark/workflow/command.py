@@ -2,12 +2,10 @@
 
 import argparse
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from benchmark.runs.run import STATES
 from benchmark.shared.errors import UserError, in_one_line
 from benchmark.shared.files import stamp, write_csv, write_json
 from benchmark.workflow import equivalent, handed, warm
+from benchmark.workflow.arguments import Parser, existing, folder, from_on, positive, rate, threads, unwritable, writable
 
 
 def main(words: list[str] | None = None) -> int:
@@ -46,73 +45,6 @@ def mistake(said: str) -> int:
     """One line on stderr; the exit status of a user's mistake."""
     print(f"error: {' '.join(said.splitlines())}", file=sys.stderr)
     return 2
-
-
-class Parser(argparse.ArgumentParser):
-    """Mistakes in one line, the usage being asked for by --help."""
-
-    def error(self, message: str):
-        raise UserError(f"{' '.join(message.split())}; see {self.prog} --help")
-
-
-def from_on(low: int) -> Callable[[str], int]:
-    """A whole number from `low` on, as argparse wants it."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < low:
-            raise argparse.ArgumentTypeError(f"a whole number from {low} on, not {text}")
-        return int(text)
-
-    return read
-
-
-positive = from_on(1)
-
-
-def unwritable(path: Path) -> str:
-    """Why a file cannot be written; empty if it can."""
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir():
-        return f"{path} is a directory"
-    return "" if parent.is_dir() and os.access(parent, os.W_OK) else f"{path} cannot be written: {parent} is no directory to write into"
-
-
-def writable(text: str) -> Path:
-    """A file that can be written, as argparse wants it: told before minutes of work, not after."""
-    if why := unwritable(Path(text)):
-        raise argparse.ArgumentTypeError(why)
-    return Path(text)
-
-
-def folder(text: str) -> Path:
-    """A directory that may not be there yet, as argparse wants it."""
-    if Path(text).exists() and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no directory")
-    return Path(text)
-
-
-def existing(text: str) -> Path:
-    """A directory that is there, as argparse wants it."""
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"directory {text} does not exist")
-    return Path(text)
-
-
-def threads(text: str) -> int:
-    """A whole number from 1 on, of which no more are taken than there are cores for this process."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(positive(text), here)
-
-
-def rate(text: str) -> float:
-    """A number greater than 0, as argparse wants it."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number greater than 0, not {text}")
-    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -270,11 +202,11 @@ CLEARED = "\033[H\033[2J"  # an empty screen
 def overview(entries: list, broken: dict, scale: str, root: Path, every: bool) -> int:
     """Print a line for each run, `every` one or all but those that are missing, and the counts; returns how many are left to run."""
     counts, found = dict.fromkeys(STATES, 0), lines.behind(entries)
-    for folder, run in found.items():
+    for place, run in found.items():
         state = run.state(root)
         counts[state] += 1
         if every or state != "missing":
-            print(f"{state:8} {folder}/metrics.json  {run.progress(root)}".rstrip())
+            print(f"{state:8} {place}/metrics.json  {run.progress(root)}".rstrip())
     for name, error in broken.items():
         print(f"broken   {name}: {error}")
     asked = sum(len(run.resolved.with_upstream()) for entry in entries for run in entry.runs)
