@@ -12,6 +12,7 @@ from benchmark.pins import cells, code, kinds, published
 from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
+from benchmark.runs.run import Run
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import claim, locked
 from benchmark.workflow import handed, kept, warm
@@ -61,7 +62,8 @@ def one_of(names):
 
 def upstream_weights(wildcards):
     """Input of a run: the weights of what ran before it, by role."""
-    return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
+    run = Run(CELLS[wildcards.cell], int(wildcards.seed))
+    return {role: f"{above.folder}/weights.pt" for role, above in run.upstream}
 
 
 def stands_for_events(data):
