@@ -189,3 +189,7 @@ def test_the_mini_scale_is_small_networks_of_their_own_on_the_printed_data():
     shares = {one for cell in ran for one in cell.differences if one.endswith("of 50000 training images") and ":" not in one}
     assert shares == {"20000 of 50000 training images", "30000 of 50000 training images"}
     assert all("mini twin" in cell.differences and shares.intersection(cell.differences) for cell in ran)
+
+
+def test_a_scale_says_more_than_config_yaml_and_less_than_the_command_line():
+    assert [settings(each).seeds for each in ({}, {"scale": "mini"}, {"scale": "mini", "seeds": 1})] == [1, 3, 1]
