@@ -157,12 +157,15 @@ def differing(a: list[str], b: list[str]) -> list[str]:
 def write(settings: Settings, root: Path, name: str = "claims") -> str:
     """results/<name>.csv and .md under `root`; returns the counts."""
     found = rows(settings, root)
-    write_csv(
-        root / "results" / f"{name}.csv", [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS)
-    )
-    with replacing(root / "results" / f"{name}.md") as file:
-        file.write(readable(found, settings))
+    write_as(found, settings, root / "results" / name)
     return tally(found)
+
+
+def write_as(found: list[dict], settings: Settings, path: Path) -> None:
+    """`path` with .csv and with .md."""
+    write_csv(path.with_name(f"{path.name}.csv"), [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS))
+    with replacing(path.with_name(f"{path.name}.md")) as file:
+        file.write(readable(found, settings))
 
 
 def rounded(key: str, value):
