@@ -32,7 +32,11 @@ def test_runs_steps_claims_and_where_they_come_from(tmp_path):
     found, steps = read(tmp_path / "out/runs.csv"), read(tmp_path / "out/steps.csv")
     assert len(found) == 3 * len(entries) and said.startswith(f"{len(found)} runs in ")
     best = [line for line in found if line["run"] == entries[-1].resolved.id]
-    assert [(line["seed"], line["accuracy"], line["commit"]) for line in best] == [("0", "54.0", "m"), ("1", "54.25", "m"), ("2", "54.5", "m")]
+    assert [(line["seed"], line["accuracy"], line["commit"]) for line in best] == [
+        ("0", "54.0", "m"),
+        ("1", "54.25", "m"),
+        ("2", "54.5", "m"),
+    ]
     assert {line["firing_rate"] for line in found} == {"25.0"} and len(steps) == 2 * len(found)
     assert [line["firing_rate"] for line in steps[:2]] == ["20.0", "30.0"]
     claim = next(line for line in read(tmp_path / "out/claims.csv") if line["verdict"] != "not run" and line["table"] == "3")

@@ -163,7 +163,9 @@ def write(settings: Settings, root: Path, name: str = "claims") -> str:
 
 def write_as(found: list[dict], settings: Settings, path: Path) -> None:
     """`path` with .csv and with .md."""
-    write_csv(path.with_name(f"{path.name}.csv"), [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS))
+    write_csv(
+        path.with_name(f"{path.name}.csv"), [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS)
+    )
     with replacing(path.with_name(f"{path.name}.md")) as file:
         file.write(readable(found, settings))
 

@@ -58,5 +58,7 @@ def by_step(run: Run, metrics: dict) -> list[dict]:
     rates = reference.by_step(metrics["records"])
     rates = rates if len(rates) == len(metrics["accuracy_up_to"]) else [None] * len(metrics["accuracy_up_to"])
     pairs = zip(metrics["accuracy_by_step"], metrics["accuracy_up_to"], rates, strict=True)
-    found = [dict(zip(STEPS, (run.resolved.id, run.seed, t, *map(reference.rounded, values)), strict=True)) for t, values in enumerate(pairs, 1)]
+    found = [
+        dict(zip(STEPS, (run.resolved.id, run.seed, t, *map(reference.rounded, values)), strict=True)) for t, values in enumerate(pairs, 1)
+    ]
     return found if len(found) > 1 else []

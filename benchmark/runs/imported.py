@@ -109,7 +109,9 @@ def wrong(run: Run, source: Path, root: Path) -> str:
     for role, above in run.upstream:
         there, here = (above.metrics(place) for place in (source, root))
         if there is None or here is None:
-            return f"its {role} {above.resolved.id} is not {'beside it' if there is None else 'here'}: nobody could tell what it learned from"
+            return (
+                f"its {role} {above.resolved.id} is not {'beside it' if there is None else 'here'}: nobody could tell what it learned from"
+            )
         if there["weights"] != here["weights"]:
             return f"its {role} {above.resolved.id} has other weights than the one here"
     return ""
