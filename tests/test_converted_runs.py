@@ -15,7 +15,6 @@ from benchmark.networks import build
 from benchmark.networks.converting.explicit import explicit
 from benchmark.pins.readings import Reading
 from benchmark.shared.errors import UserError
-from benchmark.shared.errors import UserError
 from benchmark.shared.files import read_sealed
 
 COUNT = 5  # images
