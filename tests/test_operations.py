@@ -439,12 +439,12 @@ def test_same_as_spikingjelly_on_binary_inputs():
 def test_memory_and_addressing_as_spikingjelly_counts_them():
     """Its estimate adds nothing for biases that a layer does not have; `lemaire` has one addition for every output, as the equations do."""
     torch.manual_seed(0)
-    conv = layer.Conv2d(8, 16, 3, 2, 1, groups=2, bias=False, step_mode="m")
-    model = nn.Sequential(conv, fire(), layer.Flatten(step_mode="m"), layer.Linear(16 * 4 * 4, 2500, bias=False, step_mode="m"), fire())
+    conv = nn.Conv2d(8, 16, 3, 2, 1, groups=2, bias=False)
+    model = nn.Sequential(layer.SeqToANNContainer(conv), fire(), nn.Flatten(2), nn.Linear(16 * 4 * 4, 2500, bias=False), fire()).eval()
     nn.init.constant_(conv.weight, 0.2)
     nn.init.constant_(model[3].weight, 0.1)
-    x = draw("binary", 4, 1, 8, 7, 7)
-    records = watch(model, x, steps=4)
+    x = draw("binary", 1, 1, 8, 7, 7)  # one step: of a layer that does not know of time it takes all steps for one
+    records = watch(model, x)
     with pytest.warns(RuntimeWarning, match="do not support Flatten"):
         theirs = estimate_lemaire_energy(model, x, config=LemaireEnergyConfig(strict=False)).breakdown_pj
     ours, outputs = (
