@@ -1,9 +1,10 @@
-"""On which side of the printed break-even with a quantised artificial network a line's firing rate lies (Yan, Bai, Tang, Wong, arXiv 2409.08290).
+"""On which side of the printed break-even with a quantised artificial network a line's firing rate lies.
 
-The source holds a spiking network that codes by rates in T steps against an artificial one of ceil(log2(T + 1)) bits, which can tell as
-many values apart, with the movement of data counted. "Under typical neuromorphic hardware conditions" the spiking one needs less energy
-below a firing rate of 6.4 % in its versions 2 and 3, for T from 5 to 10, and below 5.7 % in version 4 (May 2026), which says so of T = 5
-alone. Both lines are asked of 5 to 10 steps, so that nothing passes by a number that has been lowered since.
+The source (Yan, Bai, Tang and Wong, arXiv 2409.08290; the abstracts of its versions, the text behind them was not to be had) holds a
+spiking network that codes by rates in T steps against an artificial one of ceil(log2(T + 1)) bits, which can tell as many values apart,
+with the movement of data counted. "Under typical neuromorphic hardware conditions" the spiking one needs less energy below a firing rate of
+6.4 % in versions 2 and 3, for T from 5 to 10, and below 5.7 % in version 4 (May 2026), which says so of T = 5 alone.
+Both lines are asked of 5 to 10 steps, so that nothing passes by a number that has been lowered since.
 Nothing is said of other T, and of spikes other than 0 and 1. Nor is anything measured: networks here are not all coded by rates, their
 weights have 32 bits, and no artificial network of so few bits runs beside them.
 """
