@@ -20,7 +20,7 @@ are written at every step); later ones at every step. Padding counts as fan-out:
 
 `energy_mJ` has the price of a memory by straight lines between those three sizes, as spikingjelly 2.0.0 reads the paper
 (op_counter/analytical_energy.py): from 0 pJ at 0 bytes, and 100 pJ from 1 MiB on. The authors' own code has one line, fitted to the three
-with kB as 1,000 bytes, at every size: 1.09e-5 pJ a bit + 13.2. That is `energy_line_mJ`: more for small memories, and many times as much for
+with kB as 1,000 bytes, at every size: 1.09e-5 pJ a bit + 13.2. That is `energy_line_mJ`: more for small memories, many times as much for
 large ones (836 pJ for the weights of a 3x3 convolution of 512 to 512 channels, 100 by the straight lines).
 
 Source: LEAT-EDGE/qualia-plugin-snn@15165fe, src/qualia_plugin_snn/postprocessing/EnergyEstimationMetric.py, which names the paper's
