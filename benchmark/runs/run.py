@@ -183,7 +183,9 @@ def check_layers(layers: list) -> list[Record]:
         except TypeError as error:
             raise Damaged(f"a layer is no record ({error})") from None
         amounts = (record.images, record.dense, record.events, record.values, record.spikes, record.neurons, record.inputs, record.total)
-        expect(all(number(amount, 0) for amount in amounts) and record.spikes <= record.neurons, f"layer {record.name} is out of range")
+        sizes = all(number(size, 1) for size in (*record.weights, *record.stride, record.groups))
+        good = all(number(amount, 0) for amount in amounts) and sizes
+        expect(good and record.spikes <= record.neurons, f"layer {record.name} is out of range")
         records.append(record)
     return records
 
