@@ -187,7 +187,7 @@ def test_the_mini_scale_is_small_networks_of_their_own_on_the_printed_data():
     assert len(ran) > 10 and not any(cell.spec["data"]["stand_in"] for cell in ran)
     assert {cell.spec["network"]["twin"] for cell in ran} == {"mini"}
     shares = {one for cell in ran for one in cell.differences if one.endswith("of 50000 training images") and ":" not in one}
-    assert shares == {f"{count} of 50000 training images" for count in (12000, 20000, 30000)}
+    assert shares == {f"{count} of 50000 training images" for count in (8000, 20000, 30000)}
     assert all("mini twin" in cell.differences and shares.intersection(cell.differences) for cell in ran)
 
 
