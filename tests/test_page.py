@@ -28,7 +28,7 @@ from benchmark.pins.settings import settings
 from benchmark.reports import audit, claims, page, tables
 from benchmark.reports import figures as of_papers
 from benchmark.reports.audit.finding import DISPUTING
-from benchmark.reports.page import across, behind, gathered, of_figures, of_tables, pictures, rendered
+from benchmark.reports.page import across, behind, drawing, gathered, of_figures, of_tables, pictures, rendered
 from benchmark.runs import lines, structures
 from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
@@ -342,6 +342,12 @@ def test_accuracy_over_steps_has_the_same_lines_on_both_sides(tmp_path):
     assert [(point["T"], point["accuracy"]) for point in ours if point["what"] == "obtained"] == [(t, 50.0) for t in (1, 2, 3, 4)]
     printed = {point["T"]: point["accuracy"] for point in ours if point["what"] == "printed"}
     assert printed == {across.time_steps(entry): entry.of("accuracy")[0].number.number for entry in group}
+
+
+def test_a_lighter_drawing_is_the_same_one():
+    heavy = '<path d="M1.23456,-0.5h9.001Z" transform="translate(3.14159,2)" aria-label="T = 4: 61.23456" fill="rgb(45, 112, 142)"/>'
+    light = '<path d="M1.23,-0.5h9.00Z" transform="translate(3.14,2)" aria-label="T = 4: 61.23456" fill="#2d708e"/>'
+    assert drawing.lighter(heavy) == light
 
 
 def test_the_forest_has_the_differences_of_the_claims(root):
