@@ -93,8 +93,10 @@ def reported():
     names = [*SOUND, *(f"reference/{name}" for name in references.names())]
     names += ["published", "audit", "coverage", "structure", "claims", "obtained"]
     files = [f"{name}.csv" for name in names] + [f"{name}.png" for name in DRAWN]
-    files += [*(f"frames/{name}.png" for name in FRAMES), "report.html"]
-    return [str(path) for path in (Path("results") / file for file in files) if path.exists()]
+    frames = [f"frames/{name}.png" for name in FRAMES]
+    beside = {"report.html": [*frames, "figures"], "obtained.csv": ["disagreements.csv"], "audit.csv": ["audit.md"]}  # without these no report
+    there = lambda file: (Path("results") / file).exists()
+    return [f"results/{file}" for file in (*files, *frames, "report.html") if all(map(there, [file, *beside.get(file, [])]))]
 
 
 if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
