@@ -94,7 +94,8 @@ def reported():
     names += ["published", "audit", "coverage", "structure", "claims", "obtained"]
     files = [f"{name}.csv" for name in names] + [f"{name}.png" for name in DRAWN]
     frames = [f"frames/{name}.png" for name in FRAMES]
-    beside = {"report.html": [*frames, "figures"], "obtained.csv": ["disagreements.csv"], "audit.csv": ["audit.md"]}  # without these no report
+    # What a report of each cannot be without.
+    beside = {"report.html": [*frames, "figures"], "obtained.csv": ["disagreements.csv"], "audit.csv": ["audit.md"]}
     there = lambda file: (Path("results") / file).exists()
     return [f"results/{file}" for file in (*files, *frames, "report.html") if all(map(there, [file, *beside.get(file, [])]))]
 
