@@ -86,6 +86,20 @@ def look():
         raise SystemExit(ended)
 
 
+def reported():
+    """What `snakemake --report` shows if no target is named: of everything that can be made here, what there is."""
+    if not {word.partition("=")[0] for word in sys.argv} & {"--report", "--reporter"}:
+        return []
+    names = [*SOUND, *(f"reference/{name}" for name in references.names())]
+    names += ["published", "audit", "coverage", "structure", "claims", "obtained"]
+    files = [f"{name}.csv" for name in names] + [f"{name}.png" for name in DRAWN]
+    frames = [f"frames/{name}.png" for name in FRAMES]
+    # What a report of each cannot be without.
+    beside = {"report.html": [*frames, "figures"], "obtained.csv": ["disagreements.csv"], "audit.csv": ["audit.md"]}
+    there = lambda file: (Path("results") / file).exists()
+    return [f"results/{file}" for file in (*files, *frames, "report.html") if all(map(there, [file, *beside.get(file, [])]))]
+
+
 if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
     told(claim, Path(".snakemake"))
 elif not locked(Path(".snakemake/workflow.lock")):
