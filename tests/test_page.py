@@ -457,7 +457,9 @@ def test_a_report_shows_whatever_is_there(tmp_path):
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
         (text,) = [archive.read(name).decode() for name in archive.namelist() if name.endswith("x/report.html")]
-    results, categories = (json.loads(re.search(rf"var {name} = (.*?);?\n", text)[1]) for name in ("results", "categories"))
+    results, categories = (
+        json.JSONDecoder().raw_decode(text, re.search(rf"var {name} = (?=\{{)", text).end())[0] for name in ("results", "categories")
+    )
     shown_in = {
         category: sorted(path for paths in subcategories.values() for path in paths) for category, subcategories in categories.items()
     }
