@@ -96,7 +96,11 @@ def reported():
     frames = [f"frames/{name}.png" for name in FRAMES]
     # What a report of each cannot be without.
     beside = {"report.html": [*frames, "figures"], "obtained.csv": ["disagreements.csv"], "audit.csv": ["audit.md"]}
-    whole = [file for file in (*files, *frames, "report.html") if all((Path("results") / each).exists() for each in (file, *beside.get(file, [])))]
+    whole = [
+        file
+        for file in (*files, *frames, "report.html")
+        if all((Path("results") / each).exists() for each in (file, *beside.get(file, [])))
+    ]
     return [f"results/{file}" for file in whole]
 
 
