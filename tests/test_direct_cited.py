@@ -12,6 +12,7 @@ from benchmark.backbones import resnet, vgg
 from benchmark.measuring.counter import Counter
 from benchmark.method import Outputs
 from benchmark.networks.layers import Residual, Sum
+from benchmark.networks.projection import Projected
 from benchmark.networks.replacing import SUMMED, ThresholdBatchNorm2d, folded
 from benchmark.neurons import glif, lsg, maker, mpbn
 from benchmark.neurons._base import Neuron
@@ -19,6 +20,7 @@ from benchmark.neurons._surrogates import surrogate_function
 from methods.glif import GLIF
 from methods.lsg import LSG
 from methods.mpbn import MPBN
+from methods.pfa import PFA
 from methods.tdbn import TDBN
 from methods.tet import TET
 
@@ -298,10 +300,46 @@ def test_lsgs_window_widens_as_the_decay_grows():
         assert x.grad.flatten().tolist() == pytest.approx([0, 1 / (2 * half), 1 / (2 * half), 0], abs=1e-3)
 
 
+# ---- PFA
+
+
+def test_projected_attention_is_its_outer_products():
+    attention, x = Projected(3, 4, 2).double(), drawn(3, 2, 4, 5, 6)
+    found, expected = attention(x), torch.zeros_like(x)
+    for image in range(2):
+        of = x[:, image]  # [T, C, H, W]
+        places = functional.conv2d(of.mean(1), attention.positions.weight, attention.positions.bias, padding=1).sigmoid()
+        mean = of.mean((2, 3))
+        for t in range(3):
+            for c in range(4):
+                factor = torch.zeros(5, 6, dtype=x.dtype)
+                for r in range(2):
+                    step = (mean[t] @ attention.steps.weight[r] + attention.steps.bias[r]).sigmoid()
+                    channel = (mean[:, c] @ attention.channels.weight[r] + attention.channels.bias[r]).sigmoid()
+                    factor += places[r] * step * channel / 2
+                expected[t, image, c] = (factor * of[t, c]).clamp(min=0)
+    torch.testing.assert_close(found, expected)
+    assert (found > 0).any() and (found == 0).any()
+
+
+def test_pfa_stands_in_front_of_each_stage():
+    network, seen = started(PFA(rank=3)), []
+    for name, module in network.named_modules():
+        if isinstance(module, Projected):
+            seen.append((name, module.steps.in_features, module.channels.in_features, module.steps.out_features))
+    assert seen == [("stem.2", 4, STEPS, 3), ("blocks.1.2", 4, STEPS, 3)] and network.causal is False
+    images = drawn(2, 3, 16, 16)
+    spikes, weighed = [], []
+    network.stem[1].register_forward_hook(lambda *_: spikes.append(_[2]))
+    network.blocks[0].register_forward_hook(lambda *_: weighed.append(_[1][0]))
+    ran(network, images)
+    assert set(spikes[0].unique().tolist()) == {0, 1} and len(weighed[0].unique()) > 2 and (weighed[0][spikes[0] == 0] == 0).all()
+
+
 # ---- all of them
 
 
-@pytest.mark.parametrize("method", [TET, TDBN, MPBN, GLIF, LSG], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("method", [TET, TDBN, MPBN, GLIF, LSG, PFA], ids=lambda method: method.__name__)
 def test_a_started_network_is_alive_and_learns_everywhere(method):
     network, x = started(method()), drawn(8, 3, 16, 16)
     spikes = []
