@@ -1,17 +1,19 @@
-"""Cited systems of event cameras, and of ImageNet with the same attention: LIAF-Net, TA-SNN, Attention-SNN, against slow loops."""
+"""Cited systems of event cameras, and of ImageNet with the same attention: LIAF-Net, TA-SNN, Attention-SNN, DECOLLE, against slow loops."""
 
 import pytest
 import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from benchmark.backbones import liaf_net, ms_resnet, ta_snn
+from benchmark.backbones import decolle_net, liaf_net, ms_resnet, ta_snn
 from benchmark.measuring import checks
 from benchmark.method import Outputs
 from benchmark.networks.excitation import Attended, Excitation, Positions
 from benchmark.networks.layers import First, Residual, Sum
-from benchmark.neurons import liaf, maker
+from benchmark.neurons import decolle, liaf, maker
 from benchmark.neurons._base import Neuron
+from benchmark.training.outputs import Tapped
+from methods.decolle import DECOLLE, settled
 from methods.liaf_net import LIAFNet
 from methods.ta_snn import TASNN
 
@@ -189,3 +191,86 @@ def test_ms_resnets_membranes_decay_to_a_quarter():
     assert node(torch.tensor([0.4, 0.42, 0.5, 0.4])[:, None])[:, 0].tolist() == [0, 1, 1, 0]  # 0.4, 0.52, reset, 0.5, reset, 0.4
     node = maker(ms_resnet.NEURON)()
     assert node(torch.tensor([0.4, 0.38])[:, None])[:, 0].tolist() == [0, 0]  # 0.48
+
+
+# ---- DECOLLE
+
+
+def test_a_refractory_neuron_by_hand():
+    """Half of the trace is left. 1 fires, and -0.5 is added at the next step; 0.4 is then too little, and -0.25 is left; 0.3 fires again."""
+    node = decolle.neuron(rho=0.5, weight=1.0, steepness=10.0)
+    x = torch.tensor([1.0, 0.4, 0.3, 0.0])[:, None, None].requires_grad_()
+    sent = node(x)
+    assert sent.flatten().tolist() == [1.0, 0.0, 1.0, 0.0]
+    sent.sum().backward()
+    membranes = torch.tensor([1.0, 0.4 - 0.5, 0.3 - 0.25, -0.125 - 0.5])
+    torch.testing.assert_close(x.grad.flatten(), 1 / (10 * membranes.abs() + 1) ** 2)
+
+
+def test_traces_are_their_equations():
+    s, node = events(7, 2, 3).double(), decolle.Traces(0.9, 0.7)
+    p = q = torch.zeros_like(s[0])
+    for now, found in zip(s, node(s), strict=True):
+        p, q = 0.9 * p + 0.1 * q, 0.7 * q + 0.3 * now
+        torch.testing.assert_close(found, p)
+    after = node(s[:1])[0]
+    torch.testing.assert_close(after, 0.9 * p + 0.1 * q)  # carried over
+
+
+def decolle_network():
+    torch.manual_seed(0)
+    size = {**decolle_net.SIZES["gesture"], "widths": [4, 6, 8], "kernel": 3, "down": 1}
+    return settled(decolle_net.build(size, {}, maker(decolle_net.NEURON), 11, (2, 16, 16), 6), events())
+
+
+def test_a_window_sends_what_its_largest_membrane_does_and_the_gradient_goes_there():
+    node = decolle.Refractory(0.5, 1.0, 10.0, nn.MaxPool2d(2))
+    x = torch.tensor([[0.1, 0.3], [-1.0, 0.2]]).view(1, 1, 1, 2, 2).requires_grad_()
+    sent = node(x)
+    assert sent.flatten().tolist() == [1.0] and node.s.flatten().tolist() == [1, 1, 0, 1], "each neuron has its own trace"
+    sent.sum().backward()
+    assert x.grad.flatten().tolist() == pytest.approx([0, 1 / 16, 0, 0])
+
+
+def test_each_layer_learns_from_its_own_readout_alone():
+    model, method = decolle_network(), DECOLLE()
+    parts = method.parts(model.train(), None)
+    output = Tapped(model, method.sees)(events())
+    terms = method.loss(output, None, torch.eye(11)[:3], parts)
+    assert list(terms) == ["layer1", "layer2", "layer3"] and len(parts) == 2
+    for own, term in enumerate(terms.values()):
+        weights = [block.conv.weight for block in model.blocks]
+        gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        assert [index for index, gradient in enumerate(gradients) if gradient is not None and gradient.any()] == [own]
+    fixed = [*parts.parameters(), *model.head.parameters()]
+    assert fixed and not any(parameter.requires_grad for parameter in fixed)
+
+
+def test_the_first_steps_are_skipped():
+    """Six steps, of which a fifth is one."""
+    values = torch.zeros(6, 2, 11)
+    target = torch.eye(11)[:2]
+    values[1:] = target
+    loss = DECOLLE().loss(Outputs(values), None, target, nn.ModuleList())
+    assert loss == {"layer1": 0} and DECOLLE(skipped=0.0).loss(Outputs(values), None, target, nn.ModuleList())["layer1"] > 0
+
+
+def test_at_the_test_each_step_has_one_vote():
+    model = decolle_network().eval()
+    votes = model(events())
+    functional.reset_net(model)
+    model.train().head[0].dropout.p = 0.0
+    values = model(events())
+    assert votes[0].any() == 0 and (votes[1:].sum(-1) == 1).all() and votes.requires_grad
+    assert torch.equal(votes[1:].argmax(-1), values[1:].argmax(-1)) and len(values[1:].argmax(-1).unique()) > 1
+
+
+def test_weights_begin_where_membranes_vary_by_one():
+    model = decolle_network().eval()
+    x = events()
+    for block in model.blocks:
+        membranes = block.neurons.membranes(block.currents(x))[-1]
+        functional.reset_net(block)
+        assert membranes.var().item() == pytest.approx(1, abs=0.11) and abs(membranes.mean().item()) < 0.21
+        x = block(x)
+        functional.reset_net(block)

@@ -25,6 +25,7 @@ class Neuron:
     """
 
     sends: str  # the file's SENDS; operations are counted by it
+    at_times: tuple[str, ...] = ()  # parameters that have a gradient only where something is cut off, which may be nowhere
     ran: frozenset[str] = frozenset()  # the implementations that ran this layer so far: torch, numba, triton or spikingjelly
 
 
