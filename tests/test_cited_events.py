@@ -1,16 +1,16 @@
-"""Cited systems of event cameras, and of ImageNet with the same attention: LIAF-Net, TA-SNN, Attention-SNN, DECOLLE, against slow loops."""
+"""Cited systems of event cameras, and of ImageNet with the same attention: LIAF-Net, TA-SNN, Attention-SNN, DECOLLE, DSR, against slow loops."""
 
 import pytest
 import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from benchmark.backbones import decolle_net, liaf_net, ms_resnet, ta_snn
+from benchmark.backbones import decolle_net, dsr_vgg, liaf_net, ms_resnet, ta_snn
 from benchmark.measuring import checks
 from benchmark.method import Outputs
 from benchmark.networks.excitation import Attended, Excitation, Positions
 from benchmark.networks.layers import First, Residual, Sum
-from benchmark.neurons import decolle, liaf, maker
+from benchmark.neurons import decolle, dsr, liaf, maker
 from benchmark.neurons._base import Neuron
 from benchmark.training.outputs import Tapped
 from methods.decolle import DECOLLE, settled
@@ -274,3 +274,38 @@ def test_weights_begin_where_membranes_vary_by_one():
         assert membranes.var().item() == pytest.approx(1, abs=0.11) and abs(membranes.mean().item()) < 0.21
         x = block(x)
         functional.reset_net(block)
+
+
+# ---- DSR
+
+
+def test_dsr_by_hand():
+    """Halves are kept (step = tau ln 2), V = 1, it fires from 0.5 on: membranes 0.4, 0.7, -0.15 + 0.75 = 0.6; a spike is worth 1 / step."""
+    step = 0.6931471805599453
+    node = dsr.neuron(tau=1.0, step=step, threshold=1.0, share=0.5, bound=0.01).double()
+    x = torch.tensor([0.8, 1.0, 1.5], dtype=torch.float64)[:, None].requires_grad_()
+    sent = node(x)
+    assert (sent.flatten() * step).tolist() == pytest.approx([0, 1, 1])
+    sent.flatten()[1].backward()  # weights 1/4, 1/2 and 1 of 7/4: the second step's share goes to all three
+    assert x.grad.flatten().tolist() == pytest.approx([2 / 7] * 3) and node.threshold.grad == 0
+
+
+def test_dsrs_threshold_learns_where_the_mean_is_cut_off_and_the_input_where_it_is_not():
+    node = dsr.neuron(tau=1.0, step=0.5, threshold=1.0, share=0.3, bound=0.01).double()
+    x = torch.tensor([[-1.0, 1.0, 1.9, 2.1, 9.0]] * 3, dtype=torch.float64).requires_grad_()  # cut off at 0 and V / step = 2
+    node(x).sum().backward()
+    assert x.grad.sum(0).tolist() == pytest.approx([0, 3, 3, 0, 0])
+    assert node.threshold.grad.item() == pytest.approx(2 * 0.5 * 3)
+
+
+def test_dsrs_answer_is_the_weighed_mean_of_what_the_class_neurons_send():
+    torch.manual_seed(0)
+    size = {"widths": [4, 8], "convolutions": [1, 1], "side": 16, "map": 7, "dropout": 0.0}
+    model = dsr_vgg.build(size, {}, maker(dsr_vgg.NEURON), 10, (2, 16, 16), 6)
+    nn.init.constant_(model.head.norm.bias, 3.0)
+    sent = []
+    model.head.fire.register_forward_hook(lambda *_: sent.append(_[2]))
+    answer = model(events()).mean(0)
+    weights = torch.tensor([0.05 * t for t in range(1, 7)]).exp()
+    torch.testing.assert_close(answer, (weights[:, None, None] * sent[0]).sum(0) / weights.sum())
+    assert model.head.classifier.in_features == 8 * 49 and answer.any()
