@@ -9,22 +9,25 @@ Source: nmi-lab/decolle-public@28f33a8, scripts/train_lenet_decolle.py, decolle/
 Parity: the loss of the official network to single precision, its gradients to 2e-8, see benchmark/backbones/decolle_net.py.
 Deviations: official weights change after every step of 1 ms, 400 times a batch; here once a batch by the mean over its steps, which is that
   code's `online_update: False`. Official samples are 500 ms from anywhere in a recording, 1,800 ms at the test; here a recording is cut into
-  500 steps. The most frequent answer of the last layer is taken where the code prints every layer's.
+  500 steps of equally many events. The most frequent answer of the last layer is taken where the code prints every layer's.
+  Official readouts see half of the spikes while they train; here the last one does. Those of the layers before are the same for every seed.
 """
+
+from functools import cache
 
 import torch
 from spikingjelly.activation_based.functional import reset_net as reset
 from torch import nn
 from torch.nn import functional
 
-from benchmark.backbones.decolle_net import Readout
 from benchmark.method import Method
 
+AMPLITUDE = 2.0  # of readouts, which are drawn evenly up to it over the root of their inputs' number
 ROUNDS = 50  # of scaling, at most
 
 
 class DECOLLE(Method):
-    """The readouts of all layers but the last are parts."""
+    """The share of the steps that has no say at first. The last layer's readout is the network's own."""
 
     params = {"skipped": 0.2}
     ranges = {"skipped": [0.0, 0.99]}
@@ -34,18 +37,31 @@ class DECOLLE(Method):
         images = next(calibration, None)
         return network if images is None else settled(network, images)
 
-    def parts(self, student, teacher):
-        classes = student.head[0].layer.out_features
-        return nn.ModuleList(Readout(size, classes, student.amplitude, student.dropout) for size in student.maps[:-1])
-
     def loss(self, student, teacher, target, parts):
         first = int(self.skipped * len(student.logits))
-        values = [*(readout(spikes) for readout, spikes in zip(parts, student.features, strict=False)), student.logits]
-        return {f"layer{index}": self.distance(each[first:], target) for index, each in enumerate(values, 1)}
+        values = [read(spikes, index, target.shape[1]) for index, spikes in enumerate(student.features[:-1])]
+        return {f"layer_{NAMES[index]}": distance(each[first:], target) for index, each in enumerate([*values, student.logits])}
 
-    @staticmethod
-    def distance(values, target):
-        return functional.smooth_l1_loss(values.float(), target.expand_as(values))
+
+NAMES = "abcdefgh"
+
+
+def read(spikes: torch.Tensor, layer: int, classes: int) -> torch.Tensor:
+    """What a layer's random readout makes of its spikes [T, B, ...] -> [T, B, classes]."""
+    flat = spikes.flatten(2).float()
+    weight, bias = (value.to(flat) for value in readout(layer, flat.shape[2], classes))
+    return functional.linear(flat, weight, bias)
+
+
+@cache
+def readout(layer: int, inputs: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights and biases of a layer's readout: random, the same in every run, never trained."""
+    draw = torch.Generator().manual_seed(layer)
+    return tuple((2 * torch.rand(shape, generator=draw) - 1) * AMPLITUDE / inputs**0.5 for shape in ((classes, inputs), (classes,)))
+
+
+def distance(values: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.smooth_l1_loss(values.float(), target.expand_as(values))
 
 
 @torch.no_grad()

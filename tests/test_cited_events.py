@@ -13,7 +13,7 @@ from benchmark.networks.layers import First, Residual, Sum
 from benchmark.neurons import decolle, dsr, liaf, maker
 from benchmark.neurons._base import Neuron
 from benchmark.training.outputs import Tapped
-from methods.decolle import DECOLLE, settled
+from methods.decolle import DECOLLE, read, readout, settled
 from methods.liaf_net import LIAFNet
 from methods.ta_snn import TASNN
 
@@ -234,16 +234,22 @@ def test_a_window_sends_what_its_largest_membrane_does_and_the_gradient_goes_the
 
 def test_each_layer_learns_from_its_own_readout_alone():
     model, method = decolle_network(), DECOLLE()
-    parts = method.parts(model.train(), None)
-    output = Tapped(model, method.sees)(events())
-    terms = method.loss(output, None, torch.eye(11)[:3], parts)
-    assert list(terms) == ["layer1", "layer2", "layer3"] and len(parts) == 2
+    output = Tapped(model.train(), method.sees)(events())
+    terms = method.loss(output, None, torch.eye(11)[:3], None)
+    assert len(terms) == 3
     for own, term in enumerate(terms.values()):
         weights = [block.conv.weight for block in model.blocks]
         gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
         assert [index for index, gradient in enumerate(gradients) if gradient is not None and gradient.any()] == [own]
-    fixed = [*parts.parameters(), *model.head.parameters()]
-    assert fixed and not any(parameter.requires_grad for parameter in fixed)
+    assert not any(parameter.requires_grad for parameter in model.head.parameters())
+
+
+def test_readouts_are_random_and_stay():
+    weight, bias = readout(0, 400, 11)
+    assert weight.abs().max() <= 0.1 and weight.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.05) and bias.abs().max() <= 0.1
+    assert torch.equal(readout.__wrapped__(0, 400, 11)[0], weight) and not torch.equal(readout(1, 400, 11)[0], weight)
+    spikes = (torch.rand(2, 3, 4, 10, 10) > 0.5).float()
+    torch.testing.assert_close(read(spikes, 0, 11)[1, 2], weight @ spikes[1, 2].flatten() + bias)
 
 
 def test_the_first_steps_are_skipped():
@@ -251,8 +257,8 @@ def test_the_first_steps_are_skipped():
     values = torch.zeros(6, 2, 11)
     target = torch.eye(11)[:2]
     values[1:] = target
-    loss = DECOLLE().loss(Outputs(values), None, target, nn.ModuleList())
-    assert loss == {"layer1": 0} and DECOLLE(skipped=0.0).loss(Outputs(values), None, target, nn.ModuleList())["layer1"] > 0
+    assert DECOLLE().loss(Outputs(values), None, target, None) == {"layer_a": 0}
+    assert DECOLLE(skipped=0.0).loss(Outputs(values), None, target, None)["layer_a"] > 0
 
 
 def test_at_the_test_each_step_has_one_vote():
