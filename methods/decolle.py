@@ -34,6 +34,8 @@ class DECOLLE(Method):
     sees = ("blocks",)
 
     def start(self, network, above, calibration):
+        for block in network.blocks:
+            block.local = True
         images = next(calibration, None)
         return network if images is None else settled(network, images)
 
@@ -70,7 +72,7 @@ def settled(network, images):
     0, up to 0.1 and 0.2 (LSUV; Mishkin and Matas, ICLR 2016). images: [T, B, C, H, W]."""
     x = network.stem(images)
     for block in network.blocks:
-        nn.init.orthogonal_(block.conv.weight)
+        block.conv.weight.copy_(nn.init.orthogonal_(torch.empty(block.conv.weight.shape)))  # of any memory layout
         nn.init.zeros_(block.conv.bias)
         for _ in range(ROUNDS):
             membranes = block.neurons.membranes(block.currents(x))[-1]

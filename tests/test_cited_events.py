@@ -13,7 +13,7 @@ from benchmark.networks.layers import First, Residual, Sum
 from benchmark.neurons import decolle, dsr, liaf, maker
 from benchmark.neurons._base import Neuron
 from benchmark.training.outputs import Tapped
-from methods.decolle import DECOLLE, read, readout, settled
+from methods.decolle import DECOLLE, read, readout
 from methods.liaf_net import LIAFNet
 from methods.ta_snn import TASNN
 
@@ -220,7 +220,8 @@ def test_traces_are_their_equations():
 def decolle_network():
     torch.manual_seed(0)
     size = {**decolle_net.SIZES["gesture"], "widths": [4, 6, 8], "kernel": 3, "down": 1}
-    return settled(decolle_net.build(size, {}, maker(decolle_net.NEURON), 11, (2, 16, 16), 6), events())
+    network = decolle_net.build(size, {}, maker(decolle_net.NEURON), 11, (2, 16, 16), 6)
+    return DECOLLE().start(network, {}, iter([events()]))
 
 
 def test_a_window_sends_what_its_largest_membrane_does_and_the_gradient_goes_there():

@@ -1,7 +1,7 @@
 """DECOLLE's network for DVS128 Gesture (Kaiser et al., 2020): three convolutions of 7x7, each with a random readout that is never trained.
 
 Frames whose 4x4 pixels are added up (32x32 of 128x128), then 64C7-P2, 128C7, 128C7-P2 without normalisation. Each layer sees two traces of
-what it gets, and sends what its neurons' pooled membranes do. While it trains, no gradient leaves a layer. The last layer's readout answers:
+what it gets, and sends what its neurons' pooled membranes do. Trained by its method, no gradient leaves a layer. The last layer's readout answers:
 in training its values, at the test one vote a step for the largest, from a fifth of the steps on; those of the other layers are the method's
 (`decolle`), since nothing is left of them after training.
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from benchmark.backbones.liaf_net import SumPool
 from benchmark.networks.layers import First, SpikingBackbone
-from benchmark.neurons.decolle import Traces
+from benchmark.neurons.decolle import Refractory, Traces
 
 SIZES = {
     "gesture": {
@@ -42,10 +42,8 @@ def build(size, layout, fire, classes, shape, steps):
     """DECOLLE's network for frames of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs (votes for logits)."""
     before, side, blocks = shape[0], shape[1] // size["down"], []
     for width, pool in zip(size["widths"], size["pools"], strict=True):
-        neurons = fire()
-        neurons.pool = nn.MaxPool2d(pool) if pool > 1 else None
         conv = nn.Conv2d(before, width, size["kernel"], padding=size["kernel"] // 2)
-        blocks.append(Local(Traces(size["alpha"], size["beta"]), conv, neurons))
+        blocks.append(Local(Traces(size["alpha"], size["beta"]), conv, fire(), nn.MaxPool2d(pool) if pool > 1 else None))
         before, side = width, side // pool
     head = nn.Sequential(Readout(before * side * side, classes, size["amplitude"], size["dropout"]), Votes(steps // SKIPPED))
     model = SpikingBackbone(First(steps, SumPool(size["down"])), blocks, size["widths"], head, steps)
@@ -53,14 +51,22 @@ def build(size, layout, fire, classes, shape, steps):
 
 
 class Local(nn.Module):
-    """Traces, a convolution, neurons; while it trains, no gradient goes to what is before it."""
+    """Traces, a convolution, neurons and pooling; once it is `local`, no gradient goes to what is before it while it trains.
 
-    def __init__(self, traces: nn.Module, conv: nn.Module, neurons: nn.Module):
+    DECOLLE's neurons pool their membranes, which sends the same and has another gradient; of any others the spikes are pooled.
+    """
+
+    def __init__(self, traces: nn.Module, conv: nn.Module, neurons: nn.Module, pool: nn.Module | None):
         super().__init__()
-        self.traces, self.conv, self.neurons = traces, conv, neurons
+        self.traces, self.conv, self.neurons, self.pool, self.local = traces, conv, neurons, None, False
+        if isinstance(neurons, Refractory):
+            neurons.pool = pool
+        else:
+            self.pool = pool
 
     def forward(self, x):
-        return self.neurons(self.currents(x.detach() if self.training else x))
+        sent = self.neurons(self.currents(x.detach() if self.local and self.training else x))
+        return sent if self.pool is None else self.pool(sent.flatten(0, 1)).unflatten(0, sent.shape[:2])
 
     def currents(self, x):
         traces = self.traces(x)
@@ -73,8 +79,9 @@ class Readout(nn.Module):
     def __init__(self, inputs: int, classes: int, amplitude: float, dropout: float):
         super().__init__()
         self.dropout, self.layer, self.amplitude = nn.Dropout(dropout), nn.Linear(inputs, classes), amplitude
-        for parameter in self.layer.parameters():
-            nn.init.uniform_(parameter, -amplitude / inputs**0.5, amplitude / inputs**0.5).requires_grad_(False)
+        for name, parameter in list(self.layer.named_parameters()):
+            delattr(self.layer, name)  # kept with the weights, but none of what is trained
+            self.layer.register_buffer(name, nn.init.uniform_(parameter.detach(), -amplitude / inputs**0.5, amplitude / inputs**0.5))
 
     def forward(self, spikes):
         return self.layer(self.dropout(spikes.flatten(2)))

@@ -22,6 +22,7 @@ CONSTANTS = {
     "steepness": "of the step function's gradient",
 }
 SENDS = "binary"
+DELAY = 1  # steps from a spike to what its trace adds to a membrane
 EXAMPLE = {"rho": 0.65, "weight": 1.0, "steepness": 10.0}
 
 
@@ -57,6 +58,7 @@ class Refractory(Neuron, MemoryModule):
         self.register_memory("s", 0.0)
 
     def forward(self, x):
+        self.ran |= {"torch"}
         return Step.apply(self.membranes(single_precision(x)), self.steepness).to(x.dtype)
 
     def membranes(self, x):
