@@ -167,6 +167,7 @@ def test_gradients_reach_every_parameter(name, kind):
     for key, module in model.named_modules():
         if isinstance(module, kinds):  # no weight learns behind a neuron that never fires
             module.register_forward_hook(lambda _, x, __, key=key: silent.add(f"{key}.weight") if (x[0] == x[0][:1]).all() else None)
+        silent.update(f"{key}.{parameter}" for parameter in getattr(module, "at_times", ()))
     nn.functional.cross_entropy(model(images(kind)).mean(0), torch.arange(4)).backward()
     without = [key for key, value in model.named_parameters() if value.grad is None or not (key in silent or value.grad.any())]
     assert not without, f"no gradient reaches {without}"

@@ -1,17 +1,19 @@
-"""Cited systems of event cameras, and of ImageNet with the same attention: LIAF-Net, TA-SNN, Attention-SNN, against slow loops."""
+"""Cited systems of event cameras, and of ImageNet with the same attention: LIAF-Net, TA-SNN, Attention-SNN, DECOLLE, DSR, against slow loops."""
 
 import pytest
 import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from benchmark.backbones import liaf_net, ms_resnet, ta_snn
+from benchmark.backbones import decolle_net, dsr_vgg, liaf_net, ms_resnet, ta_snn
 from benchmark.measuring import checks
 from benchmark.method import Outputs
 from benchmark.networks.excitation import Attended, Excitation, Positions
 from benchmark.networks.layers import First, Residual, Sum
-from benchmark.neurons import liaf, maker
+from benchmark.neurons import decolle, dsr, liaf, maker
 from benchmark.neurons._base import Neuron
+from benchmark.training.outputs import Tapped
+from methods.decolle import DECOLLE, read, readout
 from methods.liaf_net import LIAFNet
 from methods.ta_snn import TASNN
 
@@ -189,3 +191,128 @@ def test_ms_resnets_membranes_decay_to_a_quarter():
     assert node(torch.tensor([0.4, 0.42, 0.5, 0.4])[:, None])[:, 0].tolist() == [0, 1, 1, 0]  # 0.4, 0.52, reset, 0.5, reset, 0.4
     node = maker(ms_resnet.NEURON)()
     assert node(torch.tensor([0.4, 0.38])[:, None])[:, 0].tolist() == [0, 0]  # 0.48
+
+
+# ---- DECOLLE
+
+
+def test_a_refractory_neuron_by_hand():
+    """Half of the trace is left. 1 fires, and -0.5 is added at the next step; 0.4 is then too little, and -0.25 is left; 0.3 fires again."""
+    node = decolle.neuron(rho=0.5, weight=1.0, steepness=10.0)
+    x = torch.tensor([1.0, 0.4, 0.3, 0.0])[:, None, None].requires_grad_()
+    sent = node(x)
+    assert sent.flatten().tolist() == [1.0, 0.0, 1.0, 0.0]
+    sent.sum().backward()
+    membranes = torch.tensor([1.0, 0.4 - 0.5, 0.3 - 0.25, -0.125 - 0.5])
+    torch.testing.assert_close(x.grad.flatten(), 1 / (10 * membranes.abs() + 1) ** 2)
+
+
+def test_traces_are_their_equations():
+    s, node = events(7, 2, 3).double(), decolle.Traces(0.9, 0.7)
+    p = q = torch.zeros_like(s[0])
+    for now, found in zip(s, node(s), strict=True):
+        p, q = 0.9 * p + 0.1 * q, 0.7 * q + 0.3 * now
+        torch.testing.assert_close(found, p)
+    after = node(s[:1])[0]
+    torch.testing.assert_close(after, 0.9 * p + 0.1 * q)  # carried over
+
+
+def decolle_network():
+    torch.manual_seed(0)
+    size = {**decolle_net.SIZES["gesture"], "widths": [4, 6, 8], "kernel": 3, "down": 1}
+    network = decolle_net.build(size, {}, maker(decolle_net.NEURON), 11, (2, 16, 16), 6)
+    return DECOLLE().start(network, {}, iter([events()]))
+
+
+def test_a_window_sends_what_its_largest_membrane_does_and_the_gradient_goes_there():
+    node = decolle.Refractory(0.5, 1.0, 10.0, nn.MaxPool2d(2))
+    x = torch.tensor([[0.1, 0.3], [-1.0, 0.2]]).view(1, 1, 1, 2, 2).requires_grad_()
+    sent = node(x)
+    assert sent.flatten().tolist() == [1.0] and node.s.flatten().tolist() == [1, 1, 0, 1], "each neuron has its own trace"
+    sent.sum().backward()
+    assert x.grad.flatten().tolist() == pytest.approx([0, 1 / 16, 0, 0])
+
+
+def test_each_layer_learns_from_its_own_readout_alone():
+    model, method = decolle_network(), DECOLLE()
+    output = Tapped(model.train(), method.sees)(events())
+    terms = method.loss(output, None, torch.eye(11)[:3], None)
+    assert len(terms) == 3
+    for own, term in enumerate(terms.values()):
+        weights = [block.conv.weight for block in model.blocks]
+        gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        assert [index for index, gradient in enumerate(gradients) if gradient is not None and gradient.any()] == [own]
+    assert not any(parameter.requires_grad for parameter in model.head.parameters())
+
+
+def test_readouts_are_random_and_stay():
+    weight, bias = readout(0, 400, 11)
+    assert weight.abs().max() <= 0.1 and weight.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.05) and bias.abs().max() <= 0.1
+    assert torch.equal(readout.__wrapped__(0, 400, 11)[0], weight) and not torch.equal(readout(1, 400, 11)[0], weight)
+    spikes = (torch.rand(2, 3, 4, 10, 10) > 0.5).float()
+    torch.testing.assert_close(read(spikes, 0, 11)[1, 2], weight @ spikes[1, 2].flatten() + bias)
+
+
+def test_the_first_steps_are_skipped():
+    """Six steps, of which a fifth is one."""
+    values = torch.zeros(6, 2, 11)
+    target = torch.eye(11)[:2]
+    values[1:] = target
+    assert DECOLLE().loss(Outputs(values), None, target, None) == {"layer_a": 0}
+    assert DECOLLE(skipped=0.0).loss(Outputs(values), None, target, None)["layer_a"] > 0
+
+
+def test_at_the_test_each_step_has_one_vote():
+    model = decolle_network().eval()
+    votes = model(events())
+    functional.reset_net(model)
+    model.train().head[0].dropout.p = 0.0
+    values = model(events())
+    assert votes[0].any() == 0 and (votes[1:].sum(-1) == 1).all() and votes.requires_grad
+    assert torch.equal(votes[1:].argmax(-1), values[1:].argmax(-1)) and len(values[1:].argmax(-1).unique()) > 1
+
+
+def test_weights_begin_where_membranes_vary_by_one():
+    model = decolle_network().eval()
+    x = events()
+    for block in model.blocks:
+        membranes = block.neurons.membranes(block.currents(x))[-1]
+        functional.reset_net(block)
+        assert membranes.var().item() == pytest.approx(1, abs=0.11) and abs(membranes.mean().item()) < 0.21
+        x = block(x)
+        functional.reset_net(block)
+
+
+# ---- DSR
+
+
+def test_dsr_by_hand():
+    """Halves are kept (step = tau ln 2), V = 1, it fires from 0.5 on: membranes 0.4, 0.7, -0.15 + 0.75 = 0.6; a spike is worth 1 / step."""
+    step = 0.6931471805599453
+    node = dsr.neuron(tau=1.0, step=step, threshold=1.0, share=0.5, bound=0.01).double()
+    x = torch.tensor([0.8, 1.0, 1.5], dtype=torch.float64)[:, None].requires_grad_()
+    sent = node(x)
+    assert (sent.flatten() * step).tolist() == pytest.approx([0, 1, 1])
+    sent.flatten()[1].backward()  # weights 1/4, 1/2 and 1 of 7/4: the second step's share goes to all three
+    assert x.grad.flatten().tolist() == pytest.approx([2 / 7] * 3) and node.threshold.grad == 0
+
+
+def test_dsrs_threshold_learns_where_the_mean_is_cut_off_and_the_input_where_it_is_not():
+    node = dsr.neuron(tau=1.0, step=0.5, threshold=1.0, share=0.3, bound=0.01).double()
+    x = torch.tensor([[-1.0, 1.0, 1.9, 2.1, 9.0]] * 3, dtype=torch.float64).requires_grad_()  # cut off at 0 and V / step = 2
+    node(x).sum().backward()
+    assert x.grad.sum(0).tolist() == pytest.approx([0, 3, 3, 0, 0])
+    assert node.threshold.grad.item() == pytest.approx(2 * 0.5 * 3)
+
+
+def test_dsrs_answer_is_the_weighed_mean_of_what_the_class_neurons_send():
+    torch.manual_seed(0)
+    size = {"widths": [4, 8], "convolutions": [1, 1], "side": 16, "map": 7, "dropout": 0.0}
+    model = dsr_vgg.build(size, {}, maker(dsr_vgg.NEURON), 10, (2, 16, 16), 6)
+    nn.init.constant_(model.head.norm.bias, 3.0)
+    sent = []
+    model.head.fire.register_forward_hook(lambda *_: sent.append(_[2]))
+    answer = model(events()).mean(0)
+    weights = torch.tensor([0.05 * t for t in range(1, 7)]).exp()
+    torch.testing.assert_close(answer, (weights[:, None, None] * sent[0]).sum(0) / weights.sum())
+    assert model.head.classifier.in_features == 8 * 49 and answer.any()

@@ -12,12 +12,15 @@ from benchmark.backbones import resnet, vgg
 from benchmark.measuring.counter import Counter
 from benchmark.method import Outputs
 from benchmark.networks.layers import Residual, Sum
+from benchmark.networks.projection import Projected
 from benchmark.networks.replacing import SUMMED, ThresholdBatchNorm2d, folded
-from benchmark.neurons import glif, maker, mpbn
+from benchmark.neurons import glif, lsg, maker, mpbn
 from benchmark.neurons._base import Neuron
 from benchmark.neurons._surrogates import surrogate_function
 from methods.glif import GLIF
+from methods.lsg import LSG
 from methods.mpbn import MPBN
+from methods.pfa import PFA
 from methods.tdbn import TDBN
 from methods.tet import TET
 
@@ -258,10 +261,85 @@ def test_glifs_identities_are_normalised_and_its_classifier_has_no_bias():
     assert all(len(node.weight) == STEPS for node in few.modules() if isinstance(node, Neuron))
 
 
+# ---- LSG
+
+
+def lsg_in_loops(x, b):
+    """Spikes of the equations in the paper's letters: beta = sigmoid(b), u, the threshold 0.5, a rectangle of width alpha."""
+    beta, v, spikes = b.sigmoid(), torch.zeros_like(x[0]), []
+    alpha = 2 * 0.5 * (1 + beta.item() ** 2) ** 0.5
+    for current in x:
+        u = beta * v + current
+        slope = ((u - 0.5).abs() < alpha / 2).to(u) / alpha
+        spikes.append((u >= 0.5).to(u) + slope * (u - u.detach()))
+        v = u * (1 - spikes[-1])
+    return torch.stack(spikes)
+
+
+@pytest.mark.parametrize("b", [-1.4, 0.0, 2.0])
+def test_lsg_is_its_equations(b):
+    node, b = lsg.neuron(**lsg.EXAMPLE).double(), torch.tensor(b, dtype=torch.float64, requires_grad=True)
+    node.w.data = -b.detach()
+    x, slow, weights = drawn(4, 6, 5).requires_grad_(), drawn(4, 6, 5).requires_grad_(), drawn(4, 6, 5, seed=1)
+    sent, expected = node(x), lsg_in_loops(slow, b)
+    (sent * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert torch.equal(sent, expected) and 0.1 < sent.mean() < 0.6
+    torch.testing.assert_close([x.grad, -node.w.grad], [slow.grad, b.grad])
+
+
+def test_lsgs_window_widens_as_the_decay_grows():
+    """A decay of 0.2 makes it 1.0198 wide around 0.5, the membrane at the start is the current."""
+    node = lsg.neuron(**lsg.EXAMPLE)
+    assert node.w.sigmoid().item() == pytest.approx(0.8)
+    for w, half in ((math.log(4), 0.5099), (-math.log(4), 0.6403)):
+        node.w.data.fill_(w)
+        x = torch.tensor([[0.5 - half - 1e-3, 0.5 - half + 1e-3, 0.5 + half - 1e-3, 0.5 + half + 1e-3]], requires_grad=True)
+        node(x).sum().backward()
+        state.reset_net(node)
+        assert x.grad.flatten().tolist() == pytest.approx([0, 1 / (2 * half), 1 / (2 * half), 0], abs=1e-3)
+
+
+# ---- PFA
+
+
+def test_projected_attention_is_its_outer_products():
+    attention, x = Projected(3, 4, 2).double(), drawn(3, 2, 4, 5, 6)
+    found, expected = attention(x), torch.zeros_like(x)
+    for image in range(2):
+        of = x[:, image]  # [T, C, H, W]
+        places = functional.conv2d(of.mean(1), attention.positions.weight, attention.positions.bias, padding=1).sigmoid()
+        mean = of.mean((2, 3))
+        for t in range(3):
+            for c in range(4):
+                factor = torch.zeros(5, 6, dtype=x.dtype)
+                for r in range(2):
+                    step = (mean[t] @ attention.steps.weight[r] + attention.steps.bias[r]).sigmoid()
+                    channel = (mean[:, c] @ attention.channels.weight[r] + attention.channels.bias[r]).sigmoid()
+                    factor += places[r] * step * channel / 2
+                expected[t, image, c] = (factor * of[t, c]).clamp(min=0)
+    torch.testing.assert_close(found, expected)
+    assert (found > 0).any() and (found == 0).any()
+
+
+def test_pfa_stands_in_front_of_each_stage():
+    network, seen = started(PFA(rank=3)), []
+    for name, module in network.named_modules():
+        if isinstance(module, Projected):
+            seen.append((name, module.steps.in_features, module.channels.in_features, module.steps.out_features))
+    assert seen == [("stem.2", 4, STEPS, 3), ("blocks.1.2", 4, STEPS, 3)] and network.causal is False
+    images = drawn(2, 3, 16, 16)
+    spikes, weighed = [], []
+    network.stem[1].register_forward_hook(lambda *_: spikes.append(_[2]))
+    network.blocks[0].register_forward_hook(lambda *_: weighed.append(_[1][0]))
+    ran(network, images)
+    assert set(spikes[0].unique().tolist()) == {0, 1} and len(weighed[0].unique()) > 2 and (weighed[0][spikes[0] == 0] == 0).all()
+
+
 # ---- all of them
 
 
-@pytest.mark.parametrize("method", [TET, TDBN, MPBN, GLIF], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("method", [TET, TDBN, MPBN, GLIF, LSG, PFA], ids=lambda method: method.__name__)
 def test_a_started_network_is_alive_and_learns_everywhere(method):
     network, x = started(method()), drawn(8, 3, 16, 16)
     spikes = []

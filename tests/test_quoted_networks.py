@@ -13,7 +13,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.backbones import ann_pvt, ann_pyramidnet, ann_swin, ann_t2t_vit, vit
+from benchmark.backbones import ann_pvt, ann_pyramidnet, ann_swin, ann_t2t_vit, spikeformer, vit
+from benchmark.networks.layers import Residual, Sum
+from benchmark.neurons import maker
 from benchmark.pins import kinds
 from benchmark.pins.settings import settings
 from benchmark.runs import lines
@@ -190,3 +192,54 @@ def test_dropped_branches_grow_with_depth(name):
         model = build(name, "imagenet", size, image=(3, 224, 224))
     rates = [next((float(part.drop_prob) for part in block.modules() if type(part).__name__ == "DropPath"), 0.0) for block in model.blocks]
     assert rates == pytest.approx([0.3 * index / (len(rates) - 1) for index in range(len(rates))], abs=1e-6)
+
+
+# ---- Spikeformer
+
+
+def small_spikeformer(steps=3):
+    torch.manual_seed(0)
+    size = {"widths": [4, 8, 8, 16], "depth": 2, "heads": 4, "ratio": 2, "drop_path": 0.0}
+    return seeded(spikeformer.build(size, {}, maker(spikeformer.NEURON), 10, (3, 64, 32), steps))
+
+
+def test_spikeformer_attends_over_steps_and_over_positions():
+    """Each head of a sequence by hand; over steps for each position alone, over positions for each step alone."""
+    block, x = small_spikeformer().blocks[0], tokens(3, 2, 8, 16)
+    over_time, over_space, _ = block
+
+    def attended(attention, sequence):  # [N, C]
+        q, k, v = (sequence @ attention.qkv.weight.T).chunk(3, 1)
+        heads = [slice(4 * head, 4 * head + 4) for head in range(4)]
+        mixed = [(q[:, at] @ k[:, at].T / 2).softmax(1) @ v[:, at] for at in heads]
+        return torch.cat(mixed, 1) @ attention.project.weight.T + attention.project.bias
+
+    timed = torch.stack([
+        torch.stack([attended(over_time.attention, over_time.norm(x[:, image, at])) for at in range(8)], 1) for image in range(2)
+    ], 1)  # fmt: skip
+    torch.testing.assert_close(over_time(x), x + over_time.mix(timed))
+    spaced = torch.stack([
+        torch.stack([attended(over_space.attention, over_space.norm(x[step, image])) for image in range(2)]) for step in range(3)
+    ])  # fmt: skip
+    torch.testing.assert_close(over_space(x), x + spaced)
+
+
+def test_the_mean_of_spikeformers_steps_is_one_softmax_over_all_tokens():
+    head, x = small_spikeformer().head, tokens(3, 2, 8, 16)
+    all_tokens = head.norm(x).permute(1, 0, 2, 3).flatten(1, 2)  # [B, T N, C]
+    weights = head.weigh(all_tokens).softmax(1)
+    torch.testing.assert_close(head(x).mean(0), head.classifier((weights * all_tokens).sum(1)))
+
+
+def test_spikeformers_tokenizer_and_what_starts_at_zero():
+    torch.manual_seed(0)
+    size = {"widths": [4, 8, 8, 16], "depth": 2, "heads": 4, "ratio": 2, "drop_path": 0.0}
+    model = spikeformer.build(size, {}, maker(spikeformer.NEURON), 10, (3, 64, 32), 3)
+    assert all(not block[0].mix.weight.any() for block in model.blocks) and model.blocks[0][0].attention.project.weight.any()
+    stages, x = list(model.stem)[:-1], torch.randn(2, 3, 64, 32)
+    sides = []
+    for stage in stages:
+        x = stage(x)
+        sides.append(tuple(x.shape[2:]))
+    assert sides == [(4, 32, 16)] * 2 + [(8, 16, 8)] * 2 + [(8, 8, 4)] * 2 + [(16, 4, 2)] * 2
+    assert isinstance(stages[1], Residual) and isinstance(stages[0], Sum) and model.stem[-1].position.shape == (8, 16)

@@ -144,13 +144,14 @@ def test_every_line_has_a_verdict_and_every_mismatch_a_reason(monkeypatch, tmp_p
     structure.write(tmp_path / "structure.csv", tmp_path)
     with (tmp_path / "structure.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert tuple(lines[0]) == structure.COLUMNS and {line["verdict"] for line in lines} == set(structure.VERDICTS)
+    assert tuple(lines[0]) == structure.COLUMNS
+    assert {line["verdict"] for line in lines} == set(structure.VERDICTS) - {"not implemented"}
     for line in lines:
         what = line["backbone"], line["dataset"], line["time_steps"]
         assert len([other for other in lines if (other["backbone"], other["dataset"], other["time_steps"]) == what]) == 1
         if line["verdict"] == "mismatch":
             assert "counted: ;" not in line["note"] and not line["note"].endswith("counted: "), line
-        assert line["verdict"] != "not implemented" or line["note"]
+        assert line["verdict"] != "not told" or line["note"].startswith("no code, no full description")
     of = {(line["backbone"], line["dataset"], line["time_steps"]): line for line in lines}
     assert of["resnet-18", "CIFAR100", "4"]["verdict"] == of["vgg-16", "CIFAR100", "4"]["verdict"] == "match"
     assert of["spikformer-v2-8-512", "ImageNet", "4"]["params_published_M"] == "51.55"
@@ -159,7 +160,9 @@ def test_every_line_has_a_verdict_and_every_mismatch_a_reason(monkeypatch, tmp_p
     cifarnets = {"cifarnet-stbp", "cifarnet-neunorm", "cifarnet-tssl"}
     quoted = {"ann-pvt-large", "ann-swin-base", "ann-swin-t-bn", "ann-t2t-vit-24", "vit-b-32"}
     hybrid = {"hybrid-resnet-34", "hybrid-vgg-11"}  # the tables print other networks than the authors' own
-    assert mismatches - quoted - cifarnets - hybrid == {"ann-vgg-16", "eva-g-14", "vit-b-16", "vit-l-16", "spikformer-v2-16-768"}
+    assert mismatches - quoted - cifarnets - hybrid == {
+        "ann-vgg-16", "eva-g-14", "vit-b-16", "vit-l-16", "spikformer-v2-16-768", "spikeformer-7l-3x2x4",
+    }  # fmt: skip
 
 
 def test_a_note_belongs_to_a_pin():

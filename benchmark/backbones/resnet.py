@@ -2,6 +2,9 @@
 
 "ResNet-19" is three networks in the literature: `19` has a stem of 64 channels and a classifier of 256 hidden neurons, whose 12.63 M
 parameters most tables print; `19-stem128` has a stem of 128 channels; `19-stem128-1fc` also a single linear classifier.
+`17`, tdBN's network for DVS128 Gesture, is a reading: no source has its layers. SEW-ResNet's paper counts 11.18 M parameters for it; of the
+residual networks with 7 or 8 basic blocks, stages of 64 to 512 channels, a stem of 64 or 128 and one or two linear layers, ResNet-18's plan
+alone has that many, with a stem of 7x7 (11,179,019 for 2 channels and 11 classes; 5x5 would do too): 17 convolutions. It sees whole frames.
 Decisions: TSER prints no neuron constants; these are its group's public code, v <- v / 2 + x, where TSER's equation 2 would divide x
 as well. No shared code fixes a surrogate for ResNet-19 (TET's is a triangle of width and height 1); all sizes use the sigmoid of height 1.
 Event frames of 128 x 128 come in as means of 3 x 3 pixels, 42 x 42: the works that run these networks on events make frames smaller first,
@@ -12,6 +15,7 @@ brain-intelligence-lab/temporal_efficient_training@8217492, models/resnet_models
 Parity: `18` with the group's network on copied weights, spikingjelly's LIF for its own neuron, in training mode and double precision, T=4,
 37 to 55 % firing: logits equal to the bit, gradients to 1e-14 of the largest. `19` with TET's, see methods/tet.py.
 Deviations: none known.
+Guessed: the layers of `17`, see above.
 """
 
 from functools import partial
@@ -31,9 +35,10 @@ from benchmark.networks.layers import (
     residual_blocks,
 )
 
-SIZES = {  # hidden: neurons between the last block and the classifier, 0 for none
+SIZES = {  # hidden: neurons between the last block and the classifier, 0 for none; a size may have its own value of what layouts say
     "18": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0},
     "34": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [3, 4, 6, 3], "hidden": 0},
+    "17": {"stem": 64, "widths": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "hidden": 0, "kernel": 7, "stride": 2, "shrink": 0},
     "19": {"stem": 64, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
     "19-stem128": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 256},
     "19-stem128-1fc": {"stem": 128, "widths": [128, 256, 512], "depths": [3, 3, 2], "hidden": 0},
@@ -57,10 +62,10 @@ POOLS = {True: max_pool, "average": average_pool}
 
 def build(size, layout, fire, classes, shape, steps):
     """A spiking ResNet for images of shape (channels, height, width); see `SpikingBackbone` for inputs and outputs."""
-    shrink, pool = layout.get("shrink"), size.get("pool", layout["pool"])
-    smaller = [nn.AvgPool2d(shrink)] if shrink else []
-    first = First(steps, *smaller, *conv_bn(shape[0], size["stem"], layout["kernel"], layout["stride"]))
-    stem = nn.Sequential(first, fire(), *([POOLS[pool]()] if pool else []))
+    plan = {**layout, **{key: size[key] for key in layout if key in size}}
+    smaller = [nn.AvgPool2d(plan["shrink"])] if plan.get("shrink") else []
+    first = First(steps, *smaller, *conv_bn(shape[0], size["stem"], plan["kernel"], plan["stride"]))
+    stem = nn.Sequential(first, fire(), *([POOLS[plan["pool"]]()] if plan["pool"] else []))
     blocks, widths = residual_blocks(size["stem"], size["widths"], size["depths"], partial(block, fire=fire))
     width, hidden = widths[-1], size["hidden"]
     before = nn.Sequential(scaled(nn.Linear(width, hidden), size.get("gain", 1)), fire()) if hidden else None

@@ -115,14 +115,22 @@ def dead(model, images, batch) -> list[str]:
     """Parameters that no image sends a gradient to, all classes asked for.
 
     A batch normalisation in evaluation has stored statistics, so that a bias in front of it counts. Where the neurons pass no gradient
-    (a converted network's need not), a parameter is dead if the logits do not change with it either.
+    (a converted network's need not), or a neuron says that a parameter has one only `at_times`, it is dead if the logits do not change with
+    it either.
     """
     without = {name for name, _ in model.named_parameters()}
     for part in images.split(ALONE, batch):
         without &= without_gradient(model, part) if without else set()
-    if without and not passes_gradient(model, images.narrow(batch, 0, 1)):
-        without = without_matter(model, without, images.narrow(batch, 0, 2))
+    passes = not without or passes_gradient(model, images.narrow(batch, 0, 1))
+    if asked := without & at_times(model) if passes else without:
+        without = without - asked | without_matter(model, asked, images.narrow(batch, 0, 2))
     return [name for name, _ in model.named_parameters() if name in without]
+
+
+def at_times(model) -> set[str]:
+    """Parameters that need not have a gradient from any few images, as their neurons say."""
+    neurons = [(name, module) for name, module in model.named_modules() if isinstance(module, Neuron)]
+    return {f"{name}.{parameter}" for name, neuron in neurons for parameter in neuron.at_times}
 
 
 def without_gradient(model, images) -> set[str]:

@@ -25,6 +25,7 @@ VERDICTS = {
     "match": "every printed number comes out to its last digit, rounded or cut",
     "mismatch": "some printed number does not; the note says why",
     "not printed": "the papers print no size or operation count that layers alone decide",
+    "not told": "no source that was found tells its layers; the note says what was searched (papers/not_built.csv)",
     "not implemented": "no file for this backbone, or no form of it for this data set",
 }
 Counted = Callable[[str, str], dict]
@@ -99,6 +100,8 @@ def line(backbone: str, dataset: str, steps: int, found: dict, counted: Counted)
     about |= {"ops_published_G": " / ".join(operations["ops_G"]), "macs_published_M": " / ".join(operations["macs_M"])}
     sources = dict.fromkeys(f"{number.name}:{number.row}" for number in [*printed, *here])
     about["source"] = " ".join(sources)
+    if why := kinds.not_built().get(("backbone", backbone)):
+        return {**about, "verdict": "not told", "note": why}
     try:
         of_one_step = counted(backbone, dataset)
     except UserError as error:
