@@ -50,6 +50,7 @@ class Refractory(Neuron, MemoryModule):
     """pool: a module [B, C, H, W] -> [B, C, h, w] for the membranes, if there is one."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, rho: float, weight: float, steepness: float, pool: nn.Module | None = None):
         super().__init__()

@@ -44,6 +44,7 @@ class DSR(Neuron, MemoryModule):
     """[T, B, ...] currents -> spikes of V / step; `threshold` is a parameter."""
 
     sends = SENDS
+    leaks = True
     at_times = ("threshold",)
 
     def __init__(self, tau, step, threshold, share, bound):

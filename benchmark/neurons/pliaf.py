@@ -35,6 +35,7 @@ class PLIAF(Stepwise):
     """[T, B, ...] currents -> membranes, rectified; `w` is a parameter."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, tau, v_threshold):
         super().__init__()
