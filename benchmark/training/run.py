@@ -50,10 +50,10 @@ def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_
     out.mkdir(parents=True, exist_ok=True)
     before = before or stamp(out / "metrics.json")
     with lock(out / ".lock"):
+        (out / "error.txt").unlink(missing_ok=True)
         if stamp(out / "metrics.json") != before and (metrics := finished(out)):
             tidy(Checkpoint(out, {}))  # it may have been killed before that
             return metrics
-        (out / "error.txt").unlink(missing_ok=True)
         try:
             return _run(spec, recipe, seed, out, data_root, device_name, threads)
         except Exception as error:

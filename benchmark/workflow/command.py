@@ -17,7 +17,7 @@ from benchmark.runs import lines
 from benchmark.runs.run import STATES
 from benchmark.shared.errors import UserError, in_one_line
 from benchmark.shared.files import stamp, write_csv, write_json
-from benchmark.workflow import equivalent, handed, warm
+from benchmark.workflow import cluster, equivalent, handed, supervised, warm
 from benchmark.workflow.arguments import Parser, existing, folder, from_on, positive, rate, threads, unwritable, writable
 
 
@@ -231,8 +231,7 @@ def macs_of(root: Path, backbone: str, dataset: str) -> float:
     """Multiply-accumulates of one image and step at paper size: as a job of the workflow counted them, or counted now."""
     from benchmark.runs import structures
 
-    found = structures.read(root, backbone, dataset) or counted(backbone, dataset)
-    return found["layers_macs"] + found["products_macs"]
+    return structures.macs(structures.read(root, backbone, dataset) or counted(backbone, dataset))
 
 
 def picked(arguments, entries: list) -> list:
@@ -371,16 +370,30 @@ def draw(arguments) -> None:
 
 # ---- for the workflow's rules
 
+STOPPED = 75  # the exit status of a run that a signal stopped, its checkpoint written: training.loop.INTERRUPTED, which loads torch
+
 
 def run(arguments) -> int | None:
-    """Train and measure; in a fork of the workflow's warm process where there is one."""
+    """Train and measure; in a fork of the workflow's warm process where there is one, else in processes of its own."""
     a = arguments
     out = a.runs / a.cell / f"seed{a.seed}"
-    before = stamp(out / "metrics.json")
-    if (ended := warm.ask(arguments.words)) is not None:
-        return ended
+    before, killed = stamp(out / "metrics.json"), supervised.killed_for_memory()
+    if warm.inside():
+        return train(a, out, before)
+    if (ended := warm.ask(arguments.words)) is None:
+        ended = supervised.run(lambda rank: train(a, out, before), out)
+    elif ended == 128 + signal.SIGKILL:
+        supervised.tell_killed(out, signal.SIGKILL, supervised.killed_for_memory() > killed)
+    if ended == STOPPED:
+        cluster.requeued()
+    return ended
+
+
+def train(arguments, out: Path, before: tuple) -> None:
+    """The run itself."""
     from benchmark.training.run import run as run_one
 
+    a = arguments
     choose(a.neurons)
     spec = handed.read(a.runs, a.cell)
     metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads, before)

@@ -1,4 +1,5 @@
 # What the rules share: settings from the configuration, and the runs of every table, resolved once.
+import functools
 import json
 import os
 import shlex
@@ -14,7 +15,7 @@ from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import claim, locked
-from benchmark.workflow import handed, kept, warm
+from benchmark.workflow import cluster, handed, kept, needs, stopping, warm
 
 
 def told(function, *arguments):
@@ -37,7 +38,7 @@ SURFACES, PICTURED = (figures.cells_of(metric, DRAWN, SETTINGS) for metric in ("
 PICTURED |= references.pictured()
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES | PICTURED  # whose weights something reads
 TRAINS = ("train", "train_upstream", "train_pictured")
-CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items() if key not in ("partition", "account")]  # what, not where
 
 # What must not count for a re-run reaches the commands as environment: where the repository and the data lie, the device,
 # and what runs the neurons.
@@ -57,6 +58,17 @@ shell.prefix(f"set -euo pipefail; export {EXPORTS}; {TELL}; ".replace("{", "{{")
 def one_of(names):
     """A wildcard constraint that matches these names and nothing else."""
     return "|".join(sorted(names)) or "none"
+
+
+@functools.cache
+def need(cell):
+    """What a cell's job asks for."""
+    return needs.of(CELLS[cell], lambda *network: structures.macs(structures.read(Path(), *network)))
+
+
+def alike(wildcards):
+    """The group that jobs share a submission in: those of small cells on a cluster. Locally there is none."""
+    return "small" if not workflow.local_exec and need(wildcards.cell).small else None
 
 
 def upstream_weights(wildcards):
@@ -84,6 +96,20 @@ def look():
         raise SystemExit(ended)
 
 
+def submitted():
+    """What a cluster is asked for: a request for each job, those that share a submission as many at a time as it has CPUs."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    wide = {job: workflow.resource_settings.cores or 1 if job.group else 1 for job in jobs}
+    return [
+        cluster.Request(wide[job] * job.threads, wide[job] * job.resources.mem_mb, job.resources.gpu, job.resources.runtime) for job in jobs
+    ]
+
+
+def queue():
+    """The name that all submitted jobs of this workflow have; the plugin has no other place for it."""
+    return getattr(workflow.scheduler._executor, "run_uuid", "")
+
+
 if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
     told(claim, Path(".snakemake"))
 elif not locked(Path(".snakemake/workflow.lock")):
@@ -92,15 +118,22 @@ elif not locked(Path(".snakemake/workflow.lock")):
 
 onstart:
     told(claim, Path(".snakemake"))
+    stopping.on_first_signal()
     handed.write(Path("runs"), CELLS.values())
     if SETTINGS.scale != "smoke":
         look()
+    if queue():
+        for line in cluster.unmet(submitted(), SETTINGS.partition):
+            print(f"queue   {line}", file=sys.stderr)
+        cluster.Watch(queue()).start()
     kept.keep(Path("results"), Path(".snakemake/kept"))
-    if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
+    if SETTINGS.scale == "smoke" and workflow.local_exec and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
         warm.start(warm.address(), Path("logs/warm.log"))
 
 
 onerror:
+    if queue():
+        cluster.cancel(queue())
     kept.restore(Path("results"), Path(".snakemake/kept"))
     waiting = [job.wildcards[0] for job in workflow.dag.needrun_jobs() if job.rule.name in ("table", "figure")]
     for name in kept.mark(waiting, SETTINGS, Path()):

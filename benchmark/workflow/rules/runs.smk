@@ -15,9 +15,14 @@ rule train:
         seed=r"\d+",
     conda:
         "../../../envs/environment.yaml"
-    threads: 1
+    group: alike
+    threads: lambda wildcards: need(wildcards.cell).threads
     resources:
-        gpu=0 if SETTINGS.twin else 1,
+        gpu=lambda wildcards: need(wildcards.cell).gpu,
+        mem_mb=lambda wildcards: need(wildcards.cell).memory,
+        runtime=lambda wildcards: need(wildcards.cell).runtime,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
     shell:
@@ -60,9 +65,14 @@ rule surface:
         seed=r"\d+",
     conda:
         "../../../envs/environment.yaml"
-    threads: 1
+    group: alike
+    threads: lambda wildcards: need(wildcards.cell).threads
     resources:
-        gpu=0 if SETTINGS.twin else 1,
+        gpu=lambda wildcards: need(wildcards.cell).gpu,
+        mem_mb=lambda wildcards: need(wildcards.cell).memory,
+        runtime=lambda wildcards: need(wildcards.cell).runtime,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     params:
         points=11 if SETTINGS.scale == "smoke" else 41,
         images=256 if SETTINGS.scale == "smoke" else 4096,
@@ -86,8 +96,13 @@ rule pictures:
         seed=r"\d+",
     conda:
         "../../../envs/environment.yaml"
-    threads: 1
+    group: alike
+    threads: lambda wildcards: need(wildcards.cell).threads
     resources:
-        gpu=0 if SETTINGS.twin else 1,
+        gpu=lambda wildcards: need(wildcards.cell).gpu,
+        mem_mb=lambda wildcards: need(wildcards.cell).memory,
+        runtime=lambda wildcards: need(wildcards.cell).runtime,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     shell:
         "tell {log:q} python -m benchmark pictures $(dirname {input.metrics:q}) --threads {threads}"

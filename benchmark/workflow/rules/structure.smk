@@ -11,7 +11,14 @@ rule network:
         dataset=one_of(kinds.datasets()),
     conda:
         "../../../envs/environment.yaml"
+    group: None if workflow.local_exec else "small"
     threads: 1
+    resources:
+        gpu=0,
+        mem_mb=6000,
+        runtime=needs.SHORTEST,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     params:  # not passed on: a change of it counts the network again
         network=lambda wildcards: told(structures.key, wildcards.backbone, wildcards.dataset),
     shell:
