@@ -116,6 +116,10 @@ elif not locked(Path(".snakemake/workflow.lock")):
     kept.outlived(RUNS.values(), Path(".snakemake"), Path())
 
 
+if SETTINGS.scale == "smoke" and workflow.remote_exec and sys.platform == "linux":  # in a job on a cluster, where `onstart` is not called: small cells share one
+    warm.start(warm.address(), Path(os.devnull))
+
+
 onstart:
     told(claim, Path(".snakemake"))
     stopping.on_first_signal()
@@ -127,7 +131,9 @@ onstart:
             print(f"queue   {line}", file=sys.stderr)
         cluster.Watch(queue()).start()
     kept.keep(Path("results"), Path(".snakemake/kept"))
-    if SETTINGS.scale == "smoke" and workflow.local_exec and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
+    if (
+        SETTINGS.scale == "smoke" and workflow.local_exec and sys.platform == "linux"
+    ):  # elsewhere a fork of what torch has loaded is not safe
         warm.start(warm.address(), Path("logs/warm.log"))
 
 

@@ -13,9 +13,10 @@ rule train:
     wildcard_constraints:
         cell=one_of(CELLS.keys() - UPSTREAM),
         seed=r"\d+",
+    group:
+        alike
     conda:
         "../../../envs/environment.yaml"
-    group: alike
     threads: lambda wildcards: need(wildcards.cell).threads
     resources:
         gpu=lambda wildcards: need(wildcards.cell).gpu,
@@ -63,9 +64,10 @@ rule surface:
     wildcard_constraints:
         cell=one_of(SURFACES),
         seed=r"\d+",
+    group:
+        alike
     conda:
         "../../../envs/environment.yaml"
-    group: alike
     threads: lambda wildcards: need(wildcards.cell).threads
     resources:
         gpu=lambda wildcards: need(wildcards.cell).gpu,
@@ -94,9 +96,10 @@ rule pictures:
     wildcard_constraints:
         cell=one_of(PICTURED),
         seed=r"\d+",
+    group:
+        alike
     conda:
         "../../../envs/environment.yaml"
-    group: alike
     threads: lambda wildcards: need(wildcards.cell).threads
     resources:
         gpu=lambda wildcards: need(wildcards.cell).gpu,

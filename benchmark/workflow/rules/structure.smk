@@ -9,9 +9,10 @@ rule network:
     wildcard_constraints:
         backbone=one_of(kinds.backbones()),
         dataset=one_of(kinds.datasets()),
+    group:
+        None if workflow.local_exec else "small"
     conda:
         "../../../envs/environment.yaml"
-    group: None if workflow.local_exec else "small"
     threads: 1
     resources:
         gpu=0,
