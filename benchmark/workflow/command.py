@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from functools import cache, partial
@@ -14,7 +15,7 @@ from benchmark.pins import code, kinds, published, recipes, texts
 from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import costs
 from benchmark.runs import lines
-from benchmark.runs.run import STATES
+from benchmark.runs.run import STATES, planned
 from benchmark.shared.errors import UserError, in_one_line
 from benchmark.shared.files import stamp, write_csv, write_json
 from benchmark.workflow import cluster, equivalent, handed, supervised, warm
@@ -108,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     run_ = command("run", run, "train and measure one run (called by the workflow)")
     run_.add_argument("cell", help="id of a cell whose specification lies in runs/.specs")
     run_.add_argument("--seed", type=from_on(0), required=True)
+    run_.add_argument("--devices", type=from_on(0), default=1, metavar="N", help="that share its training (default: one)")
     run_.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     surface_ = command("surface", surface, "the loss around a run's weights (called by the workflow)")
     surface_.add_argument("--run", type=Path, required=True, help="folder of a finished run")
@@ -380,7 +382,11 @@ def run(arguments) -> int | None:
     before, killed = stamp(out / "metrics.json"), supervised.killed_for_memory()
     if warm.inside():
         return train(a, out, before)
-    if (ended := warm.ask(arguments.words)) is None:
+    if a.devices > 1 and (count := a.devices if planned(handed.read(a.runs, a.cell)["recipe"]) else 1) > 1:  # only training is shared
+        os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # it warns of what costs little: looking for parameters that have no gradient
+        with tempfile.TemporaryDirectory() as folder:
+            ended = supervised.run(lambda rank: train(a, out, before, (rank, count, Path(folder, "meeting"))), out, count)
+    elif (ended := warm.ask(arguments.words)) is None:
         ended = supervised.run(lambda rank: train(a, out, before), out)
     elif ended == 128 + signal.SIGKILL:
         supervised.tell_killed(out, signal.SIGKILL, supervised.killed_for_memory() > killed)
@@ -389,14 +395,19 @@ def run(arguments) -> int | None:
     return ended
 
 
-def train(arguments, out: Path, before: tuple) -> None:
-    """The run itself."""
+def train(arguments, out: Path, before: tuple, place: tuple = ()) -> None:
+    """The run itself; of several processes that share it the one at this place, training.world's."""
     from benchmark.training.run import run as run_one
+    from benchmark.training.world import World
 
     a = arguments
     choose(a.neurons)
     spec = handed.read(a.runs, a.cell)
-    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads, before)
+    world = World(*place)
+    threads = max(1, a.threads // world.size)
+    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, threads, before, world)
+    if metrics is None:
+        return
     print(
         f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {a.cell}"
         f"  seed {a.seed}  {metrics['seconds']:.1f} s  on {spec['data']['name']}"

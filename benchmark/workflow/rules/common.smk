@@ -66,9 +66,9 @@ def need(cell):
     return needs.of(CELLS[cell], lambda *network: structures.macs(structures.read(Path(), *network)))
 
 
-def alike(wildcards):
-    """The group that jobs share a submission in: those of small cells on a cluster. Locally there is none."""
-    return "small" if not workflow.local_exec and need(wildcards.cell).small else None
+def shared(wildcards):
+    """The group of jobs that share a submission on a cluster: small cells and networks that are counted. Locally there is none."""
+    return "small" if not workflow.local_exec and ("cell" not in wildcards.keys() or need(wildcards.cell).small) else None
 
 
 def upstream_weights(wildcards):
@@ -116,7 +116,9 @@ elif not locked(Path(".snakemake/workflow.lock")):
     kept.outlived(RUNS.values(), Path(".snakemake"), Path())
 
 
-if SETTINGS.scale == "smoke" and workflow.remote_exec and sys.platform == "linux":  # in a job on a cluster, where `onstart` is not called: small cells share one
+if (
+    SETTINGS.scale == "smoke" and workflow.remote_exec and sys.platform == "linux"
+):  # in a job on a cluster, where `onstart` is not called: small cells share one
     warm.start(warm.address(), Path(os.devnull))
 
 

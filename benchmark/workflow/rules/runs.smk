@@ -14,7 +14,7 @@ rule train:
         cell=one_of(CELLS.keys() - UPSTREAM),
         seed=r"\d+",
     group:
-        alike
+        shared
     conda:
         "../../../envs/environment.yaml"
     threads: lambda wildcards: need(wildcards.cell).threads
@@ -27,7 +27,7 @@ rule train:
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
     shell:
-        "tell {log:q} python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}"
+        "tell {log:q} python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}" " --devices {resources.gpu}"
 
 
 use rule train as train_upstream with:
@@ -65,7 +65,7 @@ rule surface:
         cell=one_of(SURFACES),
         seed=r"\d+",
     group:
-        alike
+        shared
     conda:
         "../../../envs/environment.yaml"
     threads: lambda wildcards: need(wildcards.cell).threads
@@ -97,7 +97,7 @@ rule pictures:
         cell=one_of(PICTURED),
         seed=r"\d+",
     group:
-        alike
+        shared
     conda:
         "../../../envs/environment.yaml"
     threads: lambda wildcards: need(wildcards.cell).threads

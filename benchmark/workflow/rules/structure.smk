@@ -10,7 +10,7 @@ rule network:
         backbone=one_of(kinds.backbones()),
         dataset=one_of(kinds.datasets()),
     group:
-        None if workflow.local_exec else "small"
+        shared
     conda:
         "../../../envs/environment.yaml"
     threads: 1
