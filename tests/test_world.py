@@ -32,10 +32,10 @@ def weights(folder: Path) -> dict:
 
 
 def furthest(one: Path, two: Path) -> float:
-    """The largest difference of two runs' weights and buffers, each as a share of its tensor's largest value."""
+    """The largest difference of two runs' weights and buffers, each as a share of its tensor's largest value, small ones of 0.01."""
     a, b = weights(one), weights(two)
     assert a.keys() == b.keys()
-    return max(((a[key] - b[key]).abs().max() / a[key].abs().max().clamp_min(1e-6)).item() for key in a if a[key].is_floating_point())
+    return max(((a[key] - b[key]).abs().max() / a[key].abs().max().clamp_min(1e-2)).item() for key in a if a[key].is_floating_point())
 
 
 def losses(folder: Path) -> list[float]:
@@ -59,7 +59,7 @@ def test_several_processes_learn_what_one_does(size, changes, tmp_path):
     helpers.run(spec, tmp_path / "one")
     done = together(spec, tmp_path / "several", size)
     assert done.returncode == 0, done.stderr
-    assert furthest(tmp_path / "one", tmp_path / "several") < 2e-4
+    assert furthest(tmp_path / "one", tmp_path / "several") < 2e-5
     assert losses(tmp_path / "several") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     one, several = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "several"))
     assert several["images"] == one["images"] and several["accuracy_by_epoch"] == pytest.approx(one["accuracy_by_epoch"], abs=4)
@@ -89,7 +89,7 @@ def test_images_in_folders_are_decoded_once_among_the_processes(tmp_path):
     helpers.run(spec, tmp_path / "one", data_root=tmp_path)
     done = together(spec, tmp_path / "two", 2, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert furthest(tmp_path / "one", tmp_path / "two") < 2e-4
+    assert furthest(tmp_path / "one", tmp_path / "two") < 2e-5
 
 
 def test_a_test_set_is_asked_whole_and_in_order():

@@ -116,6 +116,15 @@ def cancel(name: str) -> None:
         ask("scancel", f"--name={name}")
 
 
+def leave(name: str) -> None:
+    """End this process although jobs may be left, for the queue does not answer."""
+    cancel(name)
+    print(
+        f"the queue does not answer: leaving; `scancel --name={name}` ends what may be left of this workflow", file=sys.stderr, flush=True
+    )
+    os._exit(1)
+
+
 # ---- in a job
 
 

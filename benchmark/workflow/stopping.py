@@ -6,21 +6,31 @@ jobs have Ctrl-C from the terminal. Jobs on a cluster it cancels itself once it 
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
 
+PATIENCE = 60.0  # seconds that a cluster may take to answer
 
-def on_first_signal() -> None:
-    """From here on. After Snakemake has set up its scheduler, which takes SIGTERM for itself."""
+
+def on_first_signal(submitted: Callable[[], None] | None = None) -> None:
+    """From here on. After Snakemake has set up its scheduler, which takes SIGTERM for itself.
+
+    submitted: of a workflow on a cluster, what ends it once Snakemake has waited long enough for a queue that does not answer.
+    """
+
+    def end(*_) -> None:
+        stop_jobs()
+        if submitted:
+            timer = threading.Timer(PATIENCE, submitted)
+            timer.daemon = True
+            timer.start()
+        raise KeyboardInterrupt  # as by Ctrl-C
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-
-
-def end(*_) -> None:
-    """Stop the jobs, then this process as by Ctrl-C."""
-    stop_jobs()
-    raise KeyboardInterrupt
 
 
 def stop_jobs() -> None:

@@ -124,7 +124,7 @@ if (
 
 onstart:
     told(claim, Path(".snakemake"))
-    stopping.on_first_signal()
+    stopping.on_first_signal(functools.partial(cluster.leave, queue()) if queue() else None)
     handed.write(Path("runs"), CELLS.values())
     if SETTINGS.scale != "smoke":
         look()
