@@ -190,8 +190,11 @@ def status(arguments) -> None:
     """One line per run, then the counts; with --watch again and again while a run may still come to its end."""
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
-    names, broken = (arguments.table, {}) if arguments.table else lines.sound(list(published.tables()), chosen)
-    entries = picked(arguments, [entry for name in names for entry in lines.of_table(name, chosen)])
+    if arguments.table:
+        made, broken = {name: lines.of_table(name, chosen) for name in arguments.table}, {}
+    else:
+        made, broken = lines.made(list(published.tables()), chosen)
+    entries = picked(arguments, [entry for entries in made.values() for entry in entries])
     with suppress(KeyboardInterrupt):
         while overview(entries, broken, chosen.scale, root, every=bool(arguments.table)) and arguments.watch:
             time.sleep(arguments.watch)
@@ -420,8 +423,8 @@ def look(arguments) -> int:
 
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
-    names, _ = lines.sound([*published.tables(), *published.figures()], chosen)
-    known = {str(folder): run for folder, run in lines.runs_of(names, chosen).items()}
+    made, _ = lines.made([*published.tables(), *published.figures()], chosen)
+    known = {str(folder): run for folder, run in lines.behind([entry for entries in made.values() for entry in entries]).items()}
     data_root = Path(os.environ.get("SPIKELEDGER_DATA_ROOT", chosen.data_root))
     runs = [known[folder] for folder in arguments.runs if folder in known]
     return looking.look(runs, chosen, root, data_root, partial(macs_of, root), arguments.elsewhere)

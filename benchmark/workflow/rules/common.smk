@@ -30,8 +30,8 @@ def told(function, *arguments):
 SETTINGS = told(settings, dict(config), Path.cwd())
 told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
 OWN = [f"{table}.{SETTINGS.compare}" for table in published.tables()] if SETTINGS.compare else []
-SOUND, _ = lines.sound([*published.tables(), *published.figures(), *OWN], SETTINGS)  # a broken one is told to who asks for it
-RUNS = lines.runs_of(SOUND, SETTINGS)
+SOUND, _ = lines.made([*published.tables(), *published.figures(), *OWN], SETTINGS)  # a broken one is told to who asks for it
+RUNS = lines.behind([entry for entries in SOUND.values() for entry in entries])
 CELLS = {run.resolved.id: run.resolved for run in (*RUNS.values(), *references.sound())}
 DRAWN = [name for name in SOUND if name in published.figures()]
 SURFACES, PICTURED = (figures.cells_of(metric, DRAWN, SETTINGS) for metric in ("loss_surface", "pictures"))
@@ -66,6 +66,10 @@ def need(cell):
     return needs.of(CELLS[cell], lambda *network: structures.macs(structures.read(Path(), *network)))
 
 
+CPUS = 1 if SETTINGS.twin else lambda wildcards: need(wildcards.cell).threads  # asked for each job, a function costs more than it looks
+GPUS = 0 if SETTINGS.twin else 1
+
+
 def shared(wildcards):
     """The group of jobs that share a submission on a cluster: small cells and networks that are counted. Locally there is none."""
     return "small" if not workflow.local_exec and ("cell" not in wildcards.keys() or need(wildcards.cell).small) else None
@@ -83,7 +87,8 @@ def stands_for_events(data):
 
 def behind(table):
     """Input of a table: the metrics of every run behind it, and the structures of its networks at paper size."""
-    runs = [str(folder / "metrics.json") for folder in told(lines.runs_of, [table], SETTINGS)]
+    entries = SOUND[table] if table in SOUND else told(lines.of_table, table, SETTINGS)
+    runs = [str(folder / "metrics.json") for folder in lines.behind(entries)]
     return runs + [str(path) for path in told(structures.behind, table)]
 
 

@@ -17,9 +17,9 @@ rule train:
         shared
     conda:
         "../../../envs/environment.yaml"
-    threads: lambda wildcards: need(wildcards.cell).threads
+    threads: CPUS
     resources:
-        gpu=lambda wildcards: need(wildcards.cell).gpu,
+        gpu=GPUS,
         mem_mb=lambda wildcards: need(wildcards.cell).memory,
         runtime=lambda wildcards: need(wildcards.cell).runtime,
         slurm_partition=SETTINGS.partition,
@@ -68,9 +68,9 @@ rule surface:
         shared
     conda:
         "../../../envs/environment.yaml"
-    threads: lambda wildcards: need(wildcards.cell).threads
+    threads: CPUS
     resources:
-        gpu=lambda wildcards: need(wildcards.cell).gpu,
+        gpu=GPUS,
         mem_mb=lambda wildcards: need(wildcards.cell).memory,
         runtime=lambda wildcards: need(wildcards.cell).runtime,
         slurm_partition=SETTINGS.partition,
@@ -100,9 +100,9 @@ rule pictures:
         shared
     conda:
         "../../../envs/environment.yaml"
-    threads: lambda wildcards: need(wildcards.cell).threads
+    threads: CPUS
     resources:
-        gpu=lambda wildcards: need(wildcards.cell).gpu,
+        gpu=GPUS,
         mem_mb=lambda wildcards: need(wildcards.cell).memory,
         runtime=lambda wildcards: need(wildcards.cell).runtime,
         slurm_partition=SETTINGS.partition,
