@@ -75,7 +75,7 @@ class World:
         """A module whose backward pass gives every process the mean of all gradients; weights and buffers begin as the first one's."""
         if self.size == 1:
             return module
-        return module
+        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
 
     def more_to_come(self, module: nn.Module, more: bool):
         """The context of a pass after which another adds to the same gradients."""
@@ -86,7 +86,7 @@ class World:
         if self.size == 1:
             return mine
         mine = mine.movedim(axis, 0).contiguous()
-        lengths = [World(rank, self.size).share(count) for rank in range(self.size)]
+        lengths = [World(rank, self.size).share(count) for rank in reversed(range(self.size))]
         parts = [mine.new_empty(each.stop - each.start, *mine.shape[1:]) for each in lengths]
         longest = max(map(len, parts))
         padded = mine.new_zeros(longest, *mine.shape[1:])
