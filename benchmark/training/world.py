@@ -86,7 +86,7 @@ class World:
         if self.size == 1:
             return mine
         mine = mine.movedim(axis, 0).contiguous()
-        lengths = [World(rank, self.size).share(count) for rank in reversed(range(self.size))]
+        lengths = [World(rank, self.size).share(count) for rank in range(self.size)]
         parts = [mine.new_empty(each.stop - each.start, *mine.shape[1:]) for each in lengths]
         longest = max(map(len, parts))
         padded = mine.new_zeros(longest, *mine.shape[1:])

@@ -66,13 +66,20 @@ def need(cell):
     return needs.of(CELLS[cell], lambda *network: structures.macs(structures.read(Path(), *network)))
 
 
-CPUS = 1 if SETTINGS.twin else lambda wildcards: need(wildcards.cell).threads  # asked for each job, a function costs more than it looks
+CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None  # jobs are submitted: `workflow.local_exec` is not known yet
+ALIKE = SETTINGS.twin and not CLUSTER  # cells of which one asks for about as much as another; a function for each job has its price
+CPUS = 1 if SETTINGS.twin else lambda wildcards: need(wildcards.cell).threads
 GPUS = 0 if SETTINGS.twin else 1
+MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wildcards.cell).memory
+MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
 
 
-def shared(wildcards):
-    """The group of jobs that share a submission on a cluster: small cells and networks that are counted. Locally there is none."""
-    return "small" if not workflow.local_exec and ("cell" not in wildcards.keys() or need(wildcards.cell).small) else None
+def small(wildcards):
+    """The group of cells that share a submission; of a large one none."""
+    return "small" if need(wildcards.cell).small else None
+
+
+SHARED = small if CLUSTER else None
 
 
 def upstream_weights(wildcards):

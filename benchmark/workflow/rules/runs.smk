@@ -14,14 +14,14 @@ rule train:
         cell=one_of(CELLS.keys() - UPSTREAM),
         seed=r"\d+",
     group:
-        shared
+        SHARED
     conda:
         "../../../envs/environment.yaml"
     threads: CPUS
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards: need(wildcards.cell).memory,
-        runtime=lambda wildcards: need(wildcards.cell).runtime,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
         slurm_partition=SETTINGS.partition,
         slurm_account=SETTINGS.account,
     params:  # `spec` is not passed on: its change is what re-runs a cell
@@ -65,14 +65,14 @@ rule surface:
         cell=one_of(SURFACES),
         seed=r"\d+",
     group:
-        shared
+        SHARED
     conda:
         "../../../envs/environment.yaml"
     threads: CPUS
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards: need(wildcards.cell).memory,
-        runtime=lambda wildcards: need(wildcards.cell).runtime,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
         slurm_partition=SETTINGS.partition,
         slurm_account=SETTINGS.account,
     params:
@@ -97,14 +97,14 @@ rule pictures:
         cell=one_of(PICTURED),
         seed=r"\d+",
     group:
-        shared
+        SHARED
     conda:
         "../../../envs/environment.yaml"
     threads: CPUS
     resources:
         gpu=GPUS,
-        mem_mb=lambda wildcards: need(wildcards.cell).memory,
-        runtime=lambda wildcards: need(wildcards.cell).runtime,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
         slurm_partition=SETTINGS.partition,
         slurm_account=SETTINGS.account,
     shell:

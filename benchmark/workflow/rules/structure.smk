@@ -10,7 +10,7 @@ rule network:
         backbone=one_of(kinds.backbones()),
         dataset=one_of(kinds.datasets()),
     group:
-        shared
+        "small" if CLUSTER else None
     conda:
         "../../../envs/environment.yaml"
     threads: 1
