@@ -393,7 +393,7 @@ def run(arguments) -> int | None:
         ended = supervised.run(lambda rank: train(a, out, before), out)
     elif ended == 128 + signal.SIGKILL:
         supervised.tell_killed(out, signal.SIGKILL, supervised.killed_for_memory() > killed)
-    if ended == STOPPED:
+    if ended in (STOPPED, 128 + signal.SIGTERM):  # the latter in a fork of a server that was stopped too
         cluster.requeued()
     return ended
 

@@ -128,9 +128,8 @@ elif not locked(Path(".snakemake/workflow.lock")):
     kept.outlived(RUNS.values(), Path(".snakemake"), Path())
 
 
-if (
-    SETTINGS.scale == "smoke" and workflow.remote_exec and sys.platform == "linux"
-):  # in a job on a cluster, where `onstart` is not called: small cells share one
+FORKS = SETTINGS.scale == "smoke" and sys.platform == "linux"  # elsewhere a fork of what torch has loaded is not safe
+if FORKS and workflow.remote_exec:  # in a job on a cluster, where `onstart` is not called: small cells share one process
     warm.start(warm.address(), Path(os.devnull))
 
 
@@ -145,9 +144,7 @@ onstart:
             print(f"queue   {line}", file=sys.stderr)
         cluster.Watch(queue()).start()
     kept.keep(Path("results"), Path(".snakemake/kept"))
-    if (
-        SETTINGS.scale == "smoke" and workflow.local_exec and sys.platform == "linux"
-    ):  # elsewhere a fork of what torch has loaded is not safe
+    if FORKS and workflow.local_exec:
         warm.start(warm.address(), Path("logs/warm.log"))
 
 
