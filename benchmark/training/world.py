@@ -75,7 +75,7 @@ class World:
         """A module whose backward pass gives every process the mean of all gradients; weights and buffers begin as the first one's."""
         if self.size == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+        return nn.parallel.DistributedDataParallel(module, forward_sync_buffers=False, find_unused_parameters=True)
 
     def more_to_come(self, module: nn.Module, more: bool):
         """The context of a pass after which another adds to the same gradients."""
