@@ -155,20 +155,31 @@ def test_a_job_of_the_profile_is_submitted_and_done(slurm):
 
 
 @pytest.mark.slurm
-def test_what_waits_for_ever_is_said_and_cancelled_by_the_first_signal(slurm):
-    words = ["snakemake", "--profile", "profiles/slurm", "--set-resources", "network:mem_mb=10000000", "--", NETWORK]
+def test_what_waits_is_said_and_cancelled_by_the_first_signal(slurm):
+    hold = ["--default-resources", "slurm_extra='--hold'", "--"]
     log = slurm.folder / "said"
     with log.open("w") as file:
+        words = ["snakemake", "--profile", "profiles/slurm", *hold, NETWORK]
         workflow = subprocess.Popen(words, cwd=slurm.folder, env=slurm.environment, stdout=file, stderr=file, start_new_session=True)
     try:
-        until(lambda: "submitted with SLURM jobid" in log.read_text() or workflow.poll() is not None)
+        until(lambda: "1 for JobHeldUser" in log.read_text() or workflow.poll() is not None)
+        assert "queue   1 submitted jobs wait: 1 for JobHeldUser" in log.read_text()
         name = log.read_text().partition("SLURM run ID: ")[2].split()[0]
-        assert "1 jobs ask for" in log.read_text() and "10000000 MB" in log.read_text()
+        assert cluster.ask("squeue", "-h", "-n", name)
         workflow.send_signal(signal.SIGTERM)
         assert workflow.wait(90) != 0
     finally:
         workflow.kill()
     assert not cluster.ask("squeue", "-h", "-n", name), "what was submitted is cancelled"
+
+
+@pytest.mark.slurm
+def test_what_no_real_node_can_meet_is_said():
+    if why := absent():
+        pytest.skip(why)
+    assert cluster.unmet([Request(1, 100, 0, 1)]) == []
+    (line,) = cluster.unmet([Request(10**6, 10**9, 0, 1)])
+    assert "1 jobs ask for 1000000 CPUs" in line
 
 
 @pytest.mark.slurm
