@@ -25,8 +25,11 @@ ROOMS = {  # room: files, and the tests that are about them
     "neurons": ("benchmark/neurons/*.py", "neurons triton conversion"),
     "datasets": ("benchmark/datasets/[!_]*.py benchmark/datasets/_[!t]*.py", "datasets events"),
     "training": ("benchmark/training/*.py benchmark/training/forms/*.py", "training augment distillation events"),
-    "operations": ("benchmark/conventions/*.py benchmark/measuring/*.py benchmark/metrics/*.py", "operations structure checks metrics"),
-    "tables": ("benchmark/reports/*.py benchmark/runs/*.py", "tables figures claims comparison runs implemented"),
+    "operations": (
+        "benchmark/conventions/*.py benchmark/measuring/*.py benchmark/metrics/*.py",
+        "operations lemaire structure checks metrics",
+    ),
+    "tables": ("benchmark/reports/*.py benchmark/runs/*.py", "tables break_even figures claims comparison runs implemented"),
     "audit": ("benchmark/reports/audit/*.py", "audit sources"),
     "cells": ("benchmark/pins/*.py", "cells recipes settings published readings code"),
 }

@@ -75,10 +75,10 @@ def test_a_misspelt_method_or_a_table_without_a_place_is_one_line(tmp_path, caps
         published.read("table1_tser.tsr")
     with pytest.raises(UserError, match="table3_ecmt has no row of a method of its paper's own that skd could stand beside"):
         published.read("table3_ecmt.skd")
-    with pytest.raises(UserError, match="config: unknown method 'skdd': did you mean skd"):
+    with pytest.raises(UserError, match="config: key 'compare': unknown method 'skdd': did you mean skd"):
         settings({"compare": "skdd"})
     assert main(["compare", "skdd", "--table", "table1_tser", "--directory", str(tmp_path)]) == 2
-    assert "unknown method 'skdd'" in capsys.readouterr().err
+    assert "key 'compare': unknown method 'skdd'" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_told_before_anything_runs(tmp_path, capsys):

@@ -119,16 +119,23 @@ def runs(tmp_path_factory):
     """An artificial network and its conversion, as they end up on disk."""
     root = tmp_path_factory.mktemp("runs")
     trained = helpers.specification(network=helpers.network("vit"), time_steps=1, recipe={"epochs": 6, "lr": 3e-3})
+    helpers.run(trained, root / "ann" / "seed0")
+    convert(root, 0)
+    return root
+
+
+def convert(root, seed):
+    """Run the conversion of the network that lies above with the same seed."""
     converting = helpers.specification(method=helpers.method("ecmt", images=32), network=helpers.network("vit"), time_steps=STEPS)
     converting |= {"recipe": {}, "above": {"ann": "ann"}}
-    helpers.run(trained, root / "ann" / "seed0")
-    neutral = {
-        key: value
-        for key, value in helpers.RECIPE.items()
-        if key not in ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule")
-    }
-    helpers.run_one(converting, neutral, 0, root / "snn" / "seed0", helpers.ROOT / "data", "cpu", 1)
-    return root
+    training = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule")
+    neutral = {key: value for key, value in helpers.RECIPE.items() if key not in training}
+    helpers.run_one(converting, neutral, seed, root / "snn" / f"seed{seed}", helpers.ROOT / "data", "cpu", 1)
+
+
+def test_the_network_of_the_same_seed_is_converted(runs):
+    with pytest.raises(UserError, match="ann/seed1"):
+        convert(runs, 1)
 
 
 def test_a_run_without_training_measures_every_step(runs):

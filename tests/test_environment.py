@@ -25,7 +25,6 @@ OPTIONAL = {  # where it lacks, one line says so
     "aedat",  # what tonic decodes .aedat4 with and does not require
     "coverage",  # of tests/mutants.py, which is run by hand
     "triton",  # kernels for GPUs, which come with torch on Linux
-    "PySide6",  # a browser for tests/test_page.py, which is skipped without it
 }
 OURS = {"benchmark", "methods", "tests", "conftest", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
 ADDRESSES = ["pypi" + ".org", "files.python" + "hosted", "index" + "-url", "find" + "-links", "anaconda" + ".org", "docker" + ".io"]

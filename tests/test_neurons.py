@@ -100,6 +100,20 @@ def test_it_sends_what_it_says_and_says_what_ran(name):
 
 
 @each_file
+def test_a_neuron_that_leaks_says_so(name):
+    """A second pulse three steps after the first finds as much of it as one thirty steps after, unless membranes leak."""
+    pulses = torch.linspace(0, 3, 3000)
+
+    def sent(gap: int):
+        x = torch.zeros(80, 1, len(pulses))
+        x[30], x[30 + gap] = pulses, pulses  # later than any probing
+        with torch.no_grad():
+            return layer(name).eval()(x).sum(0)
+
+    assert layer(name).leaks == (not torch.allclose(sent(3), sent(30), atol=1e-4))
+
+
+@each_file
 @each_precision
 def test_it_is_its_equations(name, dtype):
     if not hasattr(FILES[name], "reference"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from spikingjelly.activation_based import functional, layer
-from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
+from spikingjelly.activation_based.op_counter import DispatchCounterMode, LemaireEnergyConfig, SynOpCounter, estimate_lemaire_energy
 from timm.models.eva import EvaAttention
 from timm.models.vision_transformer import Attention
 from torch import nn
@@ -89,6 +89,7 @@ def test_convolution(case, memory, kind):
     assert record.values == (record.events if kind == "real" else pytest.approx(one_by_one(conv, x.abs())))
     assert (record.input_kind, record.inputs, record.nonzero) == (kind, x.numel(), x.count_nonzero())
     assert record.dense == conv(x).numel() * conv.weight[0].numel() and record.outputs == conv(x).numel()
+    assert (tuple(record.weights), tuple(record.stride), record.groups) == (conv.weight.shape, conv.stride, conv.groups)
     assert record.total == pytest.approx(x.count_nonzero().item() if kind == "real" else x.abs().sum().item())
 
 
@@ -111,6 +112,7 @@ def test_linear(kind):
     x = draw(kind, 4, 3, 20)
     record = watch(nn.Sequential(nn.Linear(20, 7)), x)["0"]
     assert (record.events, record.dense, record.input_kind) == (7 * x.count_nonzero(), 4 * 3 * 20 * 7, kind)
+    assert (record.weights, record.stride, record.groups) == ([7, 20], [], 1)
     assert record.values == (record.events if kind == "real" else pytest.approx(7 * x.abs().sum().item()))
 
 
@@ -294,6 +296,7 @@ def test_what_a_neuron_sends_decides_what_the_next_layer_does(case):
     nonzero = sent.count_nonzero().item()
     assert (neuron.sends, neuron.sent, neuron.spikes, neuron.neurons) == (sends, kind, nonzero, sent.numel())
     assert neuron.rates == [nonzero / 2] * 2  # of each step
+    assert not neuron.leaks and watch(fire(), sent, steps=2)[""].leaks
     assert (conv.input_kind, conv.events, conv.nonzero) == (kind, 7 * nonzero, nonzero)
     assert conv.unit == (pytest.approx(max(values)) if kind == "unit" else 1)
     counted = conventions.count("events", [conv])
@@ -433,6 +436,27 @@ def test_same_as_spikingjelly_on_binary_inputs():
     assert theirs.get_total() == sum(record.events for record in ours.values()) and ours["2.0"].events > 0
 
 
+def test_memory_and_addressing_as_spikingjelly_counts_them():
+    """Its estimate adds nothing for biases that a layer does not have; `lemaire` has one addition for every output, as the equations do."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 16, 3, 2, 1, groups=2, bias=False)
+    model = nn.Sequential(layer.SeqToANNContainer(conv), fire(), nn.Flatten(2), nn.Linear(16 * 4 * 4, 2500, bias=False), fire()).eval()
+    nn.init.constant_(conv.weight, 0.2)
+    nn.init.constant_(model[3].weight, 0.1)
+    x = draw("binary", 1, 1, 8, 7, 7)  # one step: of a layer that does not know of time it takes all steps for one
+    records = watch(model, x)
+    with pytest.warns(RuntimeWarning, match="do not support Flatten"):
+        theirs = estimate_lemaire_energy(model, x, config=LemaireEnergyConfig(strict=False)).breakdown_pj
+    ours, outputs = (
+        conventions.count("lemaire", list(records.values())),
+        sum(record.outputs for record in records.values() if record.weights),
+    )
+    assert all(record.spikes for record in records.values() if record.kind == "neuron")
+    assert ours["memory_mJ"] * 1e9 == pytest.approx(theirs["memory_pj"], rel=1e-9)
+    assert ours["addressing_mJ"] * 1e9 == pytest.approx(theirs["addressing_pj"], rel=1e-9)
+    assert ours["operations_mJ"] * 1e9 - 0.1 * outputs == pytest.approx(theirs["ops_pj"], rel=1e-9)
+
+
 def test_shapes_need_no_values():
     with torch.device("meta"):
         model = tiny()
@@ -510,18 +534,21 @@ def test_conventions_load_neither_torch_nor_each_other():
 
 def conv_record(name="conv", **amounts):
     made = {"kind": "conv", "layer": "Conv2d", "steps": 2, "images": 2, "dense": 4000, "outputs": 400, "inputs": 100, "nonzero": 25}
-    return Record(name, **{**made, "total": 25.0, "events": 900, "values": 900.0, **amounts})
+    shape = {"weights": [4, 10, 1, 1], "stride": [1, 1]}
+    return Record(name, **{**made, **shape, "total": 25.0, "events": 900, "values": 900.0, **amounts})
 
 
 FIRST = conv_record("first", first=True, input_kind="real", nonzero=90, total=90.0, events=3600, values=3600.0)
 NORM = Record("norm", "norm", 2, "BatchNorm2d", images=2, inputs=400, outputs=400, input_kind="real")
-NEURON = Record("fire", "neuron", 2, "LIF", images=2, neurons=400, spikes=100, rates=[70, 30])
+NEURON = Record("fire", "neuron", 2, "LIF", images=2, neurons=400, spikes=100, rates=[70, 30], leaks=True)
 BINARY = conv_record("binary", bias=True)
 INTEGER = conv_record("integer", input_kind="integer", nonzero=30, total=50.0, events=1000, values=1700.0)
 POOL = Record("pool", "pool", 2, "AvgPool2d", images=2, inputs=60, nonzero=30, total=30.0)
 PRODUCT = Record("product", "product", 2, "AttentionProduct", images=2, dense=800, events=200, values=200.0, head_width=4)
 PRODUCT.operands = [[80, 20], [80, 8], [80, 40]]
-HEAD = conv_record("head", kind="linear", layer="Linear", dense=200, input_kind="fraction", total=10.0, events=180, values=18.0)
+HEAD = conv_record(
+    "head", kind="linear", layer="Linear", weights=[4, 10], stride=[], dense=200, input_kind="fraction", total=10.0, events=180, values=18.0
+)
 ALL = [FIRST, NORM, NEURON, BINARY, INTEGER, POOL, PRODUCT, HEAD]
 
 
@@ -577,7 +604,7 @@ def test_nothing_is_dropped_silently(name):
     """A layer either changes the count when it has ten times the operations, or is named."""
     whole = conventions.count(name, ALL)
     for record in ALL:
-        amounts = ("dense", "events", "values", "inputs", "total", "outputs")
+        amounts = ("dense", "events", "values", "inputs", "total", "outputs", "spikes", "neurons")
         larger = Record(**{**vars(record), **{amount: 10 * getattr(record, amount) for amount in amounts}})
         larger.operands = [[10 * a, 10 * b] for a, b in record.operands]
         changed = conventions.count(name, [larger if other is record else other for other in ALL])

@@ -53,6 +53,20 @@ def test_a_file_that_changes_is_read_again(tmp_path):
     assert RUN.state(tmp_path) == "missing"
 
 
+# ---- what lies above
+
+
+def test_students_share_a_teacher_and_conversions_do_not_share_a_network():
+    """Two seeds of a conversion of one network would agree whatever the method is worth, and a claim would be called supported."""
+    above = {}
+    for table, method in (("table1_ldd", "ldd"), ("table2_ecmt", "qcfs")):
+        line = next(line for line in lines.of_table(table, SMOKE) if line.resolved and line.resolved.spec["method"]["name"] == method)
+        above[method] = [[run.seed for _, run in run.upstream] for run in line.runs]
+        needed = [run.seed for run in lines.behind([line]).values()]
+        assert sorted(needed) == ([0, 0, 1] if method == "ldd" else [0, 0, 1, 1])
+    assert above == {"ldd": [[0], [0]], "qcfs": [[0], [1]]}
+
+
 # ---- damage
 
 

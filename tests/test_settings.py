@@ -189,4 +189,10 @@ def test_the_mini_scale_is_small_networks_of_their_own_on_the_printed_data():
     ran = [cell for cell in found if cell]
     assert len(ran) > 10 and not any(cell.spec["data"]["stand_in"] for cell in ran)
     assert {cell.spec["network"]["twin"] for cell in ran} == {"mini"}
-    assert all({"mini twin", "10000 of 50000 training images"} <= set(cell.differences) for cell in ran)
+    shares = {one for cell in ran for one in cell.differences if one.endswith("of 50000 training images") and ":" not in one}
+    assert shares == {f"{count} of 50000 training images" for count in (8000, 20000, 30000)}
+    assert all("mini twin" in cell.differences and shares.intersection(cell.differences) for cell in ran)
+
+
+def test_a_scale_says_more_than_config_yaml_and_less_than_the_command_line():
+    assert [settings(each).seeds for each in ({}, {"scale": "mini"}, {"scale": "mini", "seeds": 1})] == [1, 3, 1]

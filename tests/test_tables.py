@@ -95,6 +95,7 @@ def test_one_run_against_a_line_written_by_hand(tmp_path):
         "sops_G": 0.75,
         "firing_rate": 25.0,
         "train_seconds": 3600.0,
+        "break_even": "not stated for T = 4",
         "seeds_needed": "",
         "differs": "",
         "checks": "passed",
@@ -538,5 +539,5 @@ def test_one_stand_in_is_enough_to_say_so():
         spec = {"network": {"twin": "tiny"}, "data": {"stand_in": stand_in}}
         return SimpleNamespace(line=SimpleNamespace(resolved=SimpleNamespace(spec=spec), lacking=""))
 
-    line = {"row": 1, "checks": "passed", "why": ""}
+    line = {"row": 1, "checks": "passed", "why": "", "break_even": ""}
     assert "nothing about the paper" in tables.notes([line, line], [measured(True), measured(False)], settings())

@@ -8,7 +8,6 @@ import importlib
 from functools import cache
 from pathlib import Path
 
-from benchmark.conventions._energy import PRESET
 from benchmark.conventions._record import Record
 from benchmark.shared.errors import unknown
 
@@ -21,8 +20,9 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[!_]*.py")))
 
 
-def count(name: str, records: list[Record], preset: str = PRESET) -> dict:
-    """One convention by name, with its energy at a preset of picojoule.csv. UserError for an unknown name or preset."""
+def count(name: str, records: list[Record], preset: str = "") -> dict:
+    """One convention by name, at its own prices or a preset of picojoule.csv. UserError for an unknown name, or prices it does not have."""
     if name not in names():
         raise unknown("convention", name, names())
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").count(records, preset)
+    counted = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").count
+    return counted(records, preset) if preset else counted(records)

@@ -19,12 +19,14 @@ class Record:
 
     kind: conv, linear, product (of activations with each other), neuron, norm, pool, activation, addition (a shortcut), other.
     layer: class name. first: the first synaptic layer of the network. steps: time steps of one inference. bias: adds one per output.
+    weights: their shape, [outputs, inputs of a group, *kernel]; stride, groups: a convolution's. Runs of earlier versions kept neither.
     dense: multiply-accumulates if nothing were sparse, biases left out. outputs, inputs: elements. nonzero: inputs that were not 0.
     total: sum of the inputs' magnitudes (of real ones, how many are not 0). events: accumulates with one per nonzero input; values: with
     one per unit of an integer input (a 2 counts twice). input_kind: one of KINDS; unit: the magnitude, where it is `unit`.
     operands: of a product, [elements, nonzero] of each input; head_width: channels per head; scores: elements of Q K^T.
     spikes, neurons: of a neuron layer, outputs that were not 0 and all outputs; `rates` its spikes per step; sends: what its file
-    declares (binary, signed, graded); sent: the kind of what it sent.
+    declares (binary, signed, graded); sent: the kind of what it sent; leaks: whether its membranes are scaled at every step (None: a run
+    of an earlier version, which did not keep it).
     by_step: of a layer of a converted network, nonzero, total, events and values of each step; of a product also `before` (its events),
     `after` and `two`, accumulates as measuring/accumulates.py reads them.
     """
@@ -35,6 +37,9 @@ class Record:
     layer: str = ""
     first: bool = False
     bias: bool = False
+    weights: list = field(default_factory=list)
+    stride: list = field(default_factory=list)
+    groups: int = 1
     images: int = 0
     dense: int = 0
     outputs: int = 0
@@ -53,6 +58,7 @@ class Record:
     rates: list = field(default_factory=list)
     sends: str = ""
     sent: str = ""
+    leaks: bool | None = None
     by_step: dict = field(default_factory=dict)
 
     def each(self, amount: str) -> float:
@@ -95,6 +101,7 @@ class Record:
     def line(self) -> dict:
         """For layers.csv: numbers per inference, the firing rate in percent."""
         line = {key: value for key, value in self.to_dict().items() if key not in ("rates", "operands", "by_step")}
+        line |= {key: " x ".join(map(str, line[key])) for key in ("weights", "stride")}
         line |= {key: self.each(key) for key in AMOUNTS}
         rate = 100 * self.spikes / self.neurons if self.neurons else ""
         steps = {f"firing_rate_t{t + 1}": 100 * value * len(self.rates) / self.neurons for t, value in enumerate(self.rates)}

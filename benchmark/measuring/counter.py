@@ -151,7 +151,8 @@ class Counter:
     def synapse(self, record, module, x, output, dense, times):
         self.first = self.first or record
         record.first = record is self.first
-        record.bias = module.bias is not None
+        record.bias, record.weights = module.bias is not None, list(module.weight.shape)
+        record.stride, record.groups = list(getattr(module, "stride", ())), getattr(module, "groups", 1)
         self.add(record, dense=dense, inputs=times * x.numel(), outputs=times * output.numel())
 
     def arrivals(self, record, sums, reach, times, step=None):
@@ -234,7 +235,7 @@ class Counter:
         self.called.discard(qkv)
 
     def neuron(self, record, module, inputs, output, times):
-        record.sends = module.sends
+        record.sends, record.leaks = module.sends, module.leaks
         self.add(record, neurons=output.numel())
         if self.with_values:
             sums = self.sums(output, max(0, output.dim() - 3))

@@ -25,6 +25,7 @@ class Neuron:
     """
 
     sends: str  # the file's SENDS; operations are counted by it
+    leaks: bool = False  # whether its membranes are scaled at every step, which some conventions count as a multiplication
     ran: frozenset[str] = frozenset()  # the implementations that ran this layer so far: torch, numba, triton or spikingjelly
 
 

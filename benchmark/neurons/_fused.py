@@ -46,6 +46,8 @@ class Fused(Neuron):
     in single precision at least and without a gradient: truncate back-propagation there or reset.
     """
 
+    leaks = True
+
     def learned_leak(self):
         """1 / tau as a tensor with a gradient; None where tau is a constant of the node."""
         return None

@@ -34,6 +34,7 @@ class Ternary(Stepwise):
     """Learned values would be `nn.Parameter`s, one for each layer: a neuron is not told how many channels it has."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, tau, v_threshold, fire):
         super().__init__()

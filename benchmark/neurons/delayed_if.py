@@ -53,6 +53,7 @@ class DelayedIF(Neuron, MemoryModule):
         super().__init__()
         self.register_buffer("threshold", torch.tensor(threshold))
         self.leak, self.gradient, self.height, self.fall = leak, gradient, height, fall
+        self.leaks = leak < 1
         self.register_memory("v", 0.0)
         self.register_memory("since", math.inf)  # steps since it fired last
 

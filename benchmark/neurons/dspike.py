@@ -37,6 +37,7 @@ class Dspike(Stepwise):
     """[T, B, ...] currents -> spikes; `temperature` is a buffer."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, decay, v_threshold, temperature):
         super().__init__()

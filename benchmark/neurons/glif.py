@@ -51,6 +51,7 @@ class GLIF(Stepwise):
     """[T, B, C, ...] currents -> spikes; every value of `learned` is a parameter of its name, `fall` the r of above."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, learned, weights, fire, channels):
         super().__init__()

@@ -34,6 +34,7 @@ class LIAF(Stepwise):
     """`h` is what is left of the membrane."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, decay, v_threshold, v_reset, fire):
         super().__init__()

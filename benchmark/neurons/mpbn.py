@@ -35,6 +35,7 @@ class MPBN(Stepwise):
     """[T, B, C, ...] currents -> spikes; weight and bias are learned, one for each of `channels`."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, decay, v_threshold, fire, channels):
         super().__init__()

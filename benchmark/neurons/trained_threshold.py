@@ -41,6 +41,7 @@ class TrainedThreshold(Stepwise):
     """`threshold` and `leak` are parameters."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, threshold: float, leak: float, gamma: float):
         super().__init__()

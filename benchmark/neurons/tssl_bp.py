@@ -43,6 +43,7 @@ class TSSLBP(Neuron, MemoryModule):
     """[T, B, ...] currents -> traces."""
 
     sends = SENDS
+    leaks = True
 
     def __init__(self, tau: float, tau_s: float, v_threshold: float):
         super().__init__()

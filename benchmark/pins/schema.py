@@ -57,10 +57,10 @@ def sentence(error: ValidationError) -> str:
         return f"{repr(name) if name else 'it'} lacks {title} '{next(key for key in wanted if key not in value)}'"
     if error.validator == "additionalProperties":
         return str(unknown(title, str(extra(error)), schema.get("properties", {})))
-    if error.validator in ("enum", "known"):
-        known = KNOWN[wanted]() if error.validator == "known" else wanted
-        what = wanted if error.validator == "known" else f"value of {title} {name}"
-        return str(unknown(what, str(value), map(str, known)))
+    if error.validator == "enum":
+        return str(unknown(f"value of {title} {name}", str(value), map(str, wanted)))
+    if error.validator == "known":
+        return f"{f'{title} {name!r}: ' if name else ''}{unknown(wanted, str(value), KNOWN[wanted]())}"
     about = f" ({schema['description']})" if "description" in schema else ""
     return f"{title} '{name}'{about} must be {MUST.get(error.validator, plainly)(wanted, schema)}, not {value!r}{hint(value)}"
 

@@ -55,7 +55,7 @@ def settings(overrides: dict | None = None, here: Path | None = None) -> Setting
     check(overrides, "config")
     chosen = {**config(), **overrides}
     scale = _read(scales()[chosen["scale"]])
-    merged = {"params": {}, "readings": {}, **scale, **chosen}
+    merged = {"params": {}, "readings": {}, **config(), **scale, **overrides}
     for key in ("data", "params", "readings"):  # an override adds to the scale's mapping
         merged[key] = {**scale.get(key, {}), **chosen.get(key, {})}
     own = _rules(chosen.get("recipe", []))

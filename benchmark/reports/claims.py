@@ -157,12 +157,17 @@ def differing(a: list[str], b: list[str]) -> list[str]:
 def write(settings: Settings, root: Path, name: str = "claims") -> str:
     """results/<name>.csv and .md under `root`; returns the counts."""
     found = rows(settings, root)
-    write_csv(
-        root / "results" / f"{name}.csv", [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS)
-    )
-    with replacing(root / "results" / f"{name}.md") as file:
-        file.write(readable(found, settings))
+    write_as(found, settings, root / "results" / name)
     return tally(found)
+
+
+def write_as(found: list[dict], settings: Settings, path: Path) -> None:
+    """`path` with .csv and with .md."""
+    write_csv(
+        path.with_name(f"{path.name}.csv"), [{key: rounded(key, value) for key, value in line.items()} for line in found], list(COLUMNS)
+    )
+    with replacing(path.with_name(f"{path.name}.md")) as file:
+        file.write(readable(found, settings))
 
 
 def rounded(key: str, value):
@@ -216,7 +221,8 @@ def about(settings: Settings) -> str:
     text = (
         f"Scale {settings.scale}. A is claimed to beat B. printed: accuracy of A minus that of B as the tables print them, in points (below 0: "
         "the tables themselves have B ahead); said: by how much a sentence puts A ahead; obtained: mean over seeds of A minus B of the same "
-        "seed, each at the epoch that its paper reports; all seeds share one teacher. The level holds for each claim by itself: of twenty "
+        "seed, each at the epoch that its paper reports; all seeds of a student share one teacher, a conversion has a network for each. "
+        "The level holds for each claim by itself: of twenty "
         "pairs without a difference one is expected outside, and q in claims.csv takes all claims of a paper together. over images: the same "
         "trained networks on other test images, of the last epoch. Where A and B stand in different tables or at different time steps, A's "
         "comes first."

@@ -108,7 +108,7 @@ def reason(run: Run, root: Path) -> str:
         return ""
     if why := run.why(root):
         return why
-    above = ((role, reason(Run(cell, 0), root)) for role, cell in run.resolved.upstream)
+    above = ((role, reason(above, root)) for role, above in run.upstream)
     return "; ".join(f"its {role}: {why}" for role, why in above if why)
 
 

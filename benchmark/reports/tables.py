@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark import metrics
 from benchmark.pins import comparable
 from benchmark.pins.settings import Settings
-from benchmark.reports import comparison, provenance
+from benchmark.reports import break_even, comparison, provenance
 from benchmark.reports.markdown import aligned, shown
 from benchmark.reports.measured import Measured, shortened
 from benchmark.runs import lines
@@ -54,6 +54,7 @@ def row(each: Measured, first: Measured, names: list[str], scale: str) -> dict:
         line |= columns
         seeds += [needed] if needed else []
     line |= {metric.column: mean(each.values(metric)) for metric in metrics.columns() if metric.column not in line}
+    line |= {"break_even": break_even.of(each, line["firing_rate"])}
     line |= {"seeds_needed": max(seeds, key=lambda count: (isinstance(count, str), count), default="")}
     line |= {"differs": "; ".join(each.differences), "checks": checked(each), "why": each.why}
     run = each.line.runs[0].folder.parent.name if each.line.runs else ""
@@ -154,6 +155,7 @@ BESIDE = {
         "from it) is of the last epoch's weights"
     ),
     "dataset": "as printed; `data` is what was really used",
+    "break_even": break_even.MEANING,
     "checks": "of the network that ran: the names of those that failed",
     "differs": "what was run otherwise than printed; what it decides is not compared then",
     "seeds_needed": "seeds that would decide the line's undecided numbers if they go on as they do",
@@ -185,19 +187,21 @@ READABLE = {  # head: what stands under it
     "params M": lambda line: shown(line.get("params_M"), 3),
     "rate %": lambda line: shown(line["firing_rate"], 2),
     "energy uJ": lambda line: shown(line["energy_mJ"] and line["energy_mJ"] * 1e3, 3),
+    "break-even": lambda line: line["break_even"] if line["break_even"] in break_even.SIDES else "-",
 }
 
 
-SOMETIMES = {  # head: what has to differ between lines for it to be shown
-    "options": lambda line: line["options"],
-    "hours: published, obtained": lambda line: bool(line.get("training_time_h_published")),
-    "speed-up: published, obtained": lambda line: bool(line.get("speedup_published")),
+SOMETIMES = {  # head: whether it is shown, of all lines
+    "options": lambda lines: len({line["options"] for line in lines}) > 1,
+    "hours: published, obtained": lambda lines: any(line.get("training_time_h_published") for line in lines),
+    "speed-up: published, obtained": lambda lines: any(line.get("speedup_published") for line in lines),
+    "break-even": lambda lines: any(line["break_even"] in break_even.SIDES for line in lines),
 }
 
 
 def readable(table: str, found: list[dict], measured: list[Measured], settings: Settings) -> str:
-    """The table in Markdown, columns aligned; options where lines differ by them, hours and speed-ups where any is printed."""
-    heads = [head for head in READABLE if head not in SOMETIMES or len({SOMETIMES[head](line) for line in found}) > 1]
+    """The table in Markdown, columns aligned; options where lines differ by them, hours, speed-ups and break-even where any has one."""
+    heads = [head for head in READABLE if head not in SOMETIMES or SOMETIMES[head](found)]
     body = [tuple(READABLE[head](line) for head in heads) for line in found]
     return f"# {table}\n\n{aligned(tuple(heads), body)}\n{notes(found, measured, settings)}\n\n{tally(found)}\n"
 
@@ -228,6 +232,7 @@ def notes(found: list[dict], measured: list[Measured], settings: Settings) -> st
     tiny = any(spec["network"]["twin"] == "tiny" for spec in specs) and any(spec["data"]["stand_in"] for spec in specs)
     text = f"Scale {settings.scale}. params: the paper-size model. rate, energy: the network that ran"
     text += ", a tiny twin on stand-in data: its accuracy says that the code works, nothing about the paper." if tiny else "."
+    text += f"\n\nbreak-even: {break_even.MEANING}." if SOMETIMES["break-even"](found) else ""
     failed = [f"row {line['row']}: {line['checks']}" for line in found if line["checks"] not in ("", "passed")]
     text += f"\n\n! a check of the network that ran failed ({'; '.join(dict.fromkeys(failed))})." if failed else ""
     wrong = [

@@ -106,12 +106,14 @@ def wrong(run: Run, source: Path, root: Path) -> str:
         return "its curve.csv is damaged: the accuracies are not those of metrics.json"
     if run.state(root) == "running":
         return "a process here works on this run"
-    for role, above in run.resolved.upstream:
-        there, here = (Run(above, 0).metrics(place) for place in (source, root))
+    for role, above in run.upstream:
+        there, here = (above.metrics(place) for place in (source, root))
         if there is None or here is None:
-            return f"its {role} {above.id} is not {'beside it' if there is None else 'here'}: nobody could tell what it learned from"
+            return (
+                f"its {role} {above.resolved.id} is not {'beside it' if there is None else 'here'}: nobody could tell what it learned from"
+            )
         if there["weights"] != here["weights"]:
-            return f"its {role} {above.id} has other weights than the one here"
+            return f"its {role} {above.resolved.id} has other weights than the one here"
     return ""
 
 

@@ -75,17 +75,13 @@ def wanted(cell: cells.Cell, row: int, settings: Settings) -> bool:
 
 
 def runs_of(tables: list[str], settings: Settings) -> dict[Path, Run]:
-    """Every run that these tables and figures need, what lies above (seed 0) included, each once, by its folder."""
+    """Every run that these tables and figures need, what lies above included, each once, by its folder."""
     return behind([entry for table in tables for entry in of_table(table, settings)])
 
 
 def behind(entries: list[Line]) -> dict[Path, Run]:
     """The same of lines."""
-    found = {}
-    for run in (run for entry in entries for run in entry.runs):
-        above = [Run(each, 0) for each in run.resolved.with_upstream()[1:]]
-        found.update({each.folder: each for each in (*above, run)})
-    return found
+    return {each.folder: each for entry in entries for run in entry.runs for each in run.with_upstream()}
 
 
 def chosen(entries: list[Line], row: int | None = None, dataset: str = "", method: str = "") -> list[Line]:

@@ -3,13 +3,14 @@
 import json
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from benchmark.conventions import Record
 from benchmark.pins import recipes
 from benchmark.pins.cells import Resolved, canonical
 from benchmark.runs import progress
+from benchmark.shared import seeds
 from benchmark.shared.errors import Damaged
 from benchmark.shared.files import locked, read_sealed, stamp
 
@@ -38,6 +39,15 @@ class Run:
     @property
     def folder(self) -> Path:
         return Path("runs") / self.resolved.id / f"seed{self.seed}"
+
+    @cached_property
+    def upstream(self) -> tuple[tuple[str, "Run"], ...]:
+        """What lies above, by role."""
+        return tuple((role, Run(above, seeds.above(self.resolved.spec["recipe"], self.seed))) for role, above in self.resolved.upstream)
+
+    def with_upstream(self) -> tuple["Run", ...]:
+        """This run after everything that lies above it."""
+        return (*(each for _, above in self.upstream for each in above.with_upstream()), self)
 
     def state(self, root: Path) -> str:
         """One of STATES."""
@@ -173,7 +183,9 @@ def check_layers(layers: list) -> list[Record]:
         except TypeError as error:
             raise Damaged(f"a layer is no record ({error})") from None
         amounts = (record.images, record.dense, record.events, record.values, record.spikes, record.neurons, record.inputs, record.total)
-        expect(all(number(amount, 0) for amount in amounts) and record.spikes <= record.neurons, f"layer {record.name} is out of range")
+        sizes = all(number(size, 1) for size in (*record.weights, *record.stride, record.groups))
+        good = all(number(amount, 0) for amount in amounts) and sizes
+        expect(good and record.spikes <= record.neurons, f"layer {record.name} is out of range")
         records.append(record)
     return records
 

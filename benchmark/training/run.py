@@ -22,6 +22,7 @@ from benchmark.networks import build as network
 from benchmark.networks.converting.conversion import Converted
 from benchmark.networks.layers import count_parameters
 from benchmark.neurons import ran
+from benchmark.shared import seeds
 from benchmark.shared.errors import Damaged, UserError
 from benchmark.shared.files import lock, read_sealed, replacing, sha256, stamp, write_csv, write_sealed
 from benchmark.training import device as devices
@@ -56,7 +57,7 @@ def run(
 ) -> dict | None:
     """Train, measure and write one run, runs/<id>/seed<n>; returns its metrics. Waits while an orphan of a killed workflow works on it.
 
-    recipe: spec's, with the neutral values filled in. What lies above is found beside it, at runs/<id above>/seed0.
+    recipe: spec's, with the neutral values filled in. What lies above is found beside it, at runs/<id above>/seed<seeds.above>.
     world: of several processes, which one this is; all are called alike, and the first alone gives metrics.
     before: the stamp of metrics.json when the run was asked for, by default now: what has been written since is the orphan's, and the result.
     """
@@ -150,7 +151,8 @@ def prepare(spec, seed, out, data_root, batches, data_checksum, session) -> Trai
     student = network.network(spec)
     if batches.recipe["pretrained"]:
         network.load_pretrained(student, spec["network"], data_root)
-    above = {role: load_above(out.parent.parent / id / "seed0", role, batches) for role, id in spec["above"].items()}
+    folder = f"seed{seeds.above(spec['recipe'], seed)}"
+    above = {role: load_above(out.parent.parent / id / folder, role, batches) for role, id in spec["above"].items()}
     modules = {role: module for role, (module, _) in above.items()}
     student = student.to(batches.device, memory_format=torch.channels_last)
     student = method.start(student, modules, batches.calibration())  # of a resumed run, overwritten by its checkpoint

@@ -79,6 +79,8 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--dataset", default="", help="of this data set, as printed")
         one.add_argument("--method", default="", help="of this method: as in methods/, or a part of its printed name")
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
+    evidence_ = command("evidence", evidence, "write what the finished runs came to, with their provenance, into a folder to be committed")
+    evidence_.add_argument("--out", type=Path, help="the folder (default: results/reference/<scale>)")
     compare_ = command("compare", compare, "run a table's cells with a method of one's own and write its rows below the printed ones")
     compare_.add_argument("method", help="a file of methods/")
     compare_.add_argument("--table", required=True)
@@ -102,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     export_ = command("export", export, "print a table for one's own paper: printed beside obtained, from the runs that exist")
     export_.add_argument("table")
     export_.add_argument("--format", default="markdown", metavar="latex|markdown|csv|bibtex|model-index")
-    for one in (status_, table_, cost_, claims_, compare_, import_, report_, obtained_, curves_, look_, export_):
+    for one in (status_, table_, cost_, claims_, evidence_, compare_, import_, report_, obtained_, curves_, look_, export_):
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=existing, help="working directory of the scale (default: its own)")
 
@@ -270,6 +272,17 @@ def claims(arguments) -> None:
     whole = all(run.state(root) == "done" for run in claiming.runs(chosen).values())
     name = "claims" if whole else "claims.partial"
     print(claiming.write(chosen, root, name), root / "results" / f"{name}.md")
+
+
+def evidence(arguments) -> None:
+    """results/reference/<scale>/ from the runs that are done."""
+    from benchmark.reports import evidence as written
+
+    chosen = chosen_settings(arguments.config)
+    root, out = home(arguments, chosen), arguments.out or code.ROOT / "results" / "reference" / chosen.scale
+    if why := unwritable(out / "runs.csv"):
+        raise UserError(why)
+    print(written.write(chosen, root, out))
 
 
 def compare(arguments) -> int:

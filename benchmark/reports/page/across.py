@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import altair as alt
 
+from benchmark.pins import published
 from benchmark.reports.page import behind
 from benchmark.reports.page.drawing import COLOURS, LABELS, POINTS
 from benchmark.reports.page.gathered import Entry, Table
@@ -55,19 +56,25 @@ def forest() -> alt.LayerChart:
 
 # ---- accuracy against what it costs
 
-PAIRS = "Hollow: as printed. Filled: obtained, at the scale of this page. A line joins the two of one printed row."
+PAIRS = (
+    "All papers, the cost on a logarithmic axis. Hollow: as printed. Filled: obtained; a line joins the two where the printed cell ran. What ran "
+    "otherwise (a small twin, other data, fewer epochs) stands in a plot of its own, by its own size and energy: nothing there says "
+    "anything about a printed number."
+)
+PLOTS = ("printed, and obtained as printed", "obtained, not comparable")
 
 
 def of_lines(found: list[Table], cost: Callable) -> list[dict]:
-    """The printed and the obtained point of each line that has both an accuracy and a cost."""
+    """The printed and the obtained point of each line that has both an accuracy and a cost, each with the plot that it belongs to."""
     points = []
     for entry in (entry for table in found for entry in table.entries):
         accuracies = entry.of("accuracy")
         values = {"printed": accuracies[0].number.number if accuracies else None, "obtained": entry.row.get("accuracy")}
         costs = dict(zip(("printed", "obtained"), cost(entry), strict=True))
+        plots = {"printed": PLOTS[0], "obtained": PLOTS[bool(entry.row["differs"])]}
         about = {"paper": entry.measured.line.first.paper, "line": entry.id}
         points += [
-            {**about, "what": what, "accuracy": values[what], "cost": costs[what], "label": labelled(entry, what)}
+            {**about, "what": what, "plot": plots[what], "accuracy": values[what], "cost": costs[what], "label": labelled(entry, what)}
             for what in values
             if values[what] is not None and costs[what]
         ]
@@ -88,55 +95,64 @@ def energies(entry: Entry) -> tuple[float | None, float | None]:
 
 
 def sizes(entry: Entry) -> tuple[float | None, float | None]:
-    """Printed and counted parameters of the paper-size network, in millions; what is not printed is taken from the count."""
-    printed, counted = entry.of("params_M"), entry.row.get("params_M")
-    return (printed[0].number.number if printed else counted), counted
+    """Parameters in millions: printed, or if none are as counted of the paper-size network; and of the network that ran."""
+    printed = entry.of("params_M")
+    return (printed[0].number.number if printed else entry.row.get("params_M")), entry.row.get("run_params_M")
 
 
-def pairs(cost: str) -> alt.LayerChart:
-    """All papers in one plot, the cost on a logarithmic axis."""
-    x, y = alt.X("cost:Q", scale=alt.Scale(type="log"), title=cost), alt.Y("accuracy:Q", title="accuracy (%)")
-    base = alt.Chart(POINTS).encode(x=x, y=y)
-    marks = base.encode(color="paper:N", shape="paper:N", description="label:N")
-    return alt.layer(
+def pairs(cost: str) -> alt.FacetChart:
+    """Two plots beside each other, each with its own axes; the second only where it has points."""
+    x = alt.X("cost:Q", scale=alt.Scale(type="log", nice=False, padding=10), title=cost, axis=alt.Axis(format="~g", grid=False))
+    base = alt.Chart(POINTS).encode(x=x, y=alt.Y("accuracy:Q", scale=alt.Scale(zero=False), title="accuracy (%)"))
+    marks = base.encode(color=paper(alt.Color), shape=paper(alt.Shape), description="label:N")
+    layers = alt.layer(
         base.mark_line(strokeWidth=1, opacity=0.4, color="#8a8f98").encode(detail="line:N"),
         marks.transform_filter("datum.what == 'printed'").mark_point(size=45),
         marks.transform_filter("datum.what == 'obtained'").mark_point(size=45, filled=True),
-    ).properties(width=620, height=380)
+    )
+    return beside(layers.properties(width=400, height=340), column=alt.Column("plot:N", sort=list(PLOTS), title=None))
 
 
 # ---- accuracy against time steps
 
-STEPS = "Printed: rows that differ in T alone. Obtained: each run's accuracy by the mean of its first t steps."
+STEPS = (
+    "Rows of a table that differ in T alone. Left: as printed. Right, on axes of their own: what the one with the most steps came to by the "
+    "mean of its first t steps, at the scale of this page."
+)
 
 
-def printed_steps(found: list[Table]) -> list[dict]:
-    """The printed accuracies of rows of one table that differ in T alone."""
-    groups: dict[tuple, list[dict]] = {}
-    for number in (shown.number for table in found for shown in table.numbers):
-        if number.metric == "accuracy" and number.time_steps.isdecimal():
-            key = (number.name, number.method, number.backbone, number.dataset, number.cell, number.options)
-            point = {
-                "what": "printed",
-                "paper": number.paper,
-                "line": " ".join(key),
-                "T": int(number.time_steps),
-                "accuracy": number.number,
-            }
-            groups.setdefault(key, []).append(point)
-    return [point for group in groups.values() if len({point["T"] for point in group}) > 1 for point in group]
+def stepped(found: list[Table]) -> list[list[Entry]]:
+    """The rows of one table that differ in T alone, by T."""
+    groups: dict[tuple, list[Entry]] = {}
+    for table in found:
+        for entry in table.entries:
+            first = entry.measured.line.first
+            if entry.of("accuracy") and first.time_steps.isdecimal():
+                key = (table.name, first.method, first.backbone, first.dataset, first.cell, first.options)
+                groups.setdefault(key, []).append(entry)
+    return [sorted(group, key=time_steps) for group in groups.values() if len(set(map(time_steps, group))) > 1]
 
 
-def obtained_steps(found: list[Table]) -> list[dict]:
-    """The accuracy of each cell's first run up to each of its steps."""
-    points = {}
-    for entry in (entry for table in found for entry in table.entries):
-        run = behind.first(entry.measured)
-        if run and len(run["accuracy_up_to"]) > 1:
-            about = {"what": "obtained", "paper": entry.measured.line.first.paper, "line": entry.measured.line.resolved.id}
-            values = run["accuracy_up_to"]
-            points[about["line"]] = [{**about, "T": t, "accuracy": values[t - 1]} for t in spaced(len(values))]
-    return [point for group in points.values() for point in group]
+def time_steps(entry: Entry) -> int:
+    return int(entry.measured.line.first.time_steps)
+
+
+def step_points(found: list[Table]) -> list[dict]:
+    """The printed points of each of these groups, and the obtained accuracy up to each step of its longest run."""
+    points = []
+    for group in stepped(found):
+        values = {("printed", time_steps(entry)): entry.of("accuracy")[0].number.number for entry in group}
+        runs = [run for entry in group if (run := behind.first(entry.measured)) and len(run["accuracy_up_to"]) > 1]
+        up_to = runs[-1]["accuracy_up_to"] if runs else []
+        values |= {("obtained", t): up_to[t - 1] for t in spaced(len(up_to))}
+        first = group[0].measured.line.first
+        about = {"paper": first.paper, "dataset": first.dataset, "line": group[0].id}
+        said = f"{first.paper} Table {first.table}, {first.method} {first.backbone}"
+        points += [
+            {**about, "what": what, "T": t, "accuracy": value, "label": f"{what}: {said}, T = {t}: {value:.2f}"}
+            for (what, t), value in values.items()
+        ]
+    return points
 
 
 def spaced(count: int) -> list[int]:
@@ -145,7 +161,22 @@ def spaced(count: int) -> list[int]:
 
 
 def steps() -> alt.FacetChart:
-    chart = alt.Chart(POINTS).mark_line(point=alt.OverlayMarkDef(size=25, aria=False), strokeWidth=1.2, aria=False)
-    x = alt.X("T:Q", scale=alt.Scale(type="log", base=2), title="time steps")
-    chart = chart.encode(x=x, y=alt.Y("accuracy:Q", title="accuracy (%)"), color="paper:N", detail="line:N")
-    return chart.properties(width=290, height=300).facet(column=alt.Column("what:N", sort=["printed", "obtained"], title=None))
+    """A row of plots for each data set."""
+    x = alt.X("T:Q", scale=alt.Scale(type="log", base=2), title="time steps", axis=alt.Axis(format="d"))
+    y = alt.Y("accuracy:Q", scale=alt.Scale(zero=False), title="accuracy (%)")
+    base = alt.Chart(POINTS).encode(x=x, y=y, color=paper(alt.Color), detail="line:N")
+    layers = alt.layer(
+        base.mark_line(strokeWidth=1.2, opacity=0.6, aria=False), base.mark_point(filled=True, size=25).encode(description="label:N")
+    )
+    columns = alt.Column("what:N", sort=["printed", "obtained"], title=None)
+    return beside(layers.properties(width=380, height=180), row=alt.Row("dataset:N", title=None), column=columns)
+
+
+def paper(channel: type) -> alt.Color | alt.Shape:
+    """A paper's colour or shape: the same in every figure, whichever papers it shows."""
+    return channel("paper:N", scale=alt.Scale(domain=sorted({path.parent.name for path in published.tables().values()})))
+
+
+def beside(chart: alt.LayerChart, **facets) -> alt.FacetChart:
+    """Plots with axes of their own: what is printed and what another network came to have no common one."""
+    return chart.facet(**facets).resolve_scale(x="independent", y="independent")

@@ -12,12 +12,11 @@ from benchmark.reports.page.gathered import Table
 def figures(found: list[Table], claims: list[dict], settings: Settings, root: Path) -> list[Figure]:
     """Every figure from whatever there is."""
     energies, sizes = (across.of_lines(found, cost) for cost in (across.energies, across.sizes))
-    steps = [*across.printed_steps(found), *across.obtained_steps(found)]
     fixed = [
         figure("claims", "Claims", across.FOREST, across.forest_points(claims), across.forest),
         figure("accuracy_energy", "Accuracy and energy", across.PAIRS, energies, partial(across.pairs, "energy (mJ)")),
         figure("accuracy_size", "Accuracy and size", across.PAIRS, sizes, partial(across.pairs, "parameters (M)")),
-        figure("accuracy_steps", "Accuracy and time steps", across.STEPS, steps, across.steps),
+        figure("accuracy_steps", "Accuracy and time steps", across.STEPS, across.step_points(found), across.steps),
     ]
     drawn = [*of_figures.drawings(settings, root), *pictures.pictures(settings, root)]
     return [*fixed, *drawn, *(one for table in found for one in of_table(table) if one.svg)]

@@ -13,6 +13,7 @@ from benchmark.pins import cells, code, kinds, published
 from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
+from benchmark.runs.run import Run
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import claim, locked
 from benchmark.workflow import cluster, handed, kept, needs, stopping, warm
@@ -84,7 +85,8 @@ SHARED = small if CLUSTER else None
 
 def upstream_weights(wildcards):
     """Input of a run: the weights of what ran before it, by role."""
-    return {role: f"runs/{above.id}/seed0/weights.pt" for role, above in CELLS[wildcards.cell].upstream}
+    run = Run(CELLS[wildcards.cell], int(wildcards.seed))
+    return {role: f"{above.folder}/weights.pt" for role, above in run.upstream}
 
 
 def stands_for_events(data):
@@ -120,6 +122,20 @@ def submitted():
 def queue():
     """The name that all submitted jobs of this workflow have; the plugin has no other place for it."""
     return getattr(workflow.scheduler._executor, "run_uuid", "")
+
+
+def reported():
+    """What `snakemake --report` shows if no target is named: of everything that can be made here, what there is."""
+    if not {word.partition("=")[0] for word in sys.argv} & {"--report", "--reporter"}:
+        return []
+    names = [*SOUND, *(f"reference/{name}" for name in references.names())]
+    names += ["published", "audit", "coverage", "structure", "claims", "obtained"]
+    files = [f"{name}.csv" for name in names] + [f"{name}.png" for name in DRAWN]
+    frames = [f"frames/{name}.png" for name in FRAMES]
+    # What a report of each cannot be without.
+    beside = {"report.html": [*frames, "figures"], "obtained.csv": ["disagreements.csv"], "audit.csv": ["audit.md"]}
+    there = lambda file: (Path("results") / file).exists()
+    return [f"results/{file}" for file in (*files, *frames, "report.html") if all(map(there, [file, *beside.get(file, [])]))]
 
 
 if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`

@@ -5,7 +5,7 @@ FRAMES = sorted({run.resolved.spec["data"]["name"] for run in RUNS.values() if s
 
 rule frames:
     output:
-        "results/frames/{dataset}.png",
+        report("results/frames/{dataset}.png", caption="../captions/frames.rst", category="Figures", labels={"figure": "{dataset}"}),
     log:
         "logs/frames/{dataset}.log",
     wildcard_constraints:

@@ -30,7 +30,7 @@ rule structure:
     input:
         lambda wildcards: [str(path) for path in told(structures.of_all_pins)],
     output:
-        "results/structure.csv",
+        report("results/structure.csv", caption="../captions/structure.rst", category="Structure", labels={"table": "structure"}),
     log:
         "logs/structure.log",
     localrule: True

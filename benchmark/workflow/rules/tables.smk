@@ -56,7 +56,7 @@ rule picture:
     input:
         lambda wildcards: str(figures.picture(wildcards.figure, SETTINGS)),
     output:
-        report("results/{figure}.png", caption="../captions/figure.rst", category="Figures", labels={"figure": "{figure}"}),
+        report("results/{figure}.png", caption="../captions/picture.rst", category="Figures", labels={"figure": "{figure}, the picture"}),
     log:
         "logs/{figure}.png.log",
     wildcard_constraints:
@@ -91,7 +91,9 @@ rule reference:
     input:
         lambda wildcards: [str(path) for path in told(references.inputs, wildcards.reference)],
     output:
-        csv="results/reference/{reference}.csv",
+        csv=report(
+            "results/reference/{reference}.csv", caption="../captions/reference.rst", category="Reference", labels={"table": "{reference}"}
+        ),
         md="results/reference/{reference}.md",
         meta="results/reference/{reference}.meta.json",
     log:
@@ -109,10 +111,17 @@ rule reference:
 
 use rule reference as reference_pictured with:
     output:
-        csv="results/reference/{reference}.csv",
+        csv=report(
+            "results/reference/{reference}.csv", caption="../captions/reference.rst", category="Reference", labels={"table": "{reference}"}
+        ),
         md="results/reference/{reference}.md",
         meta="results/reference/{reference}.meta.json",
-        png="results/reference/{reference}.png",
+        png=report(
+            "results/reference/{reference}.png",
+            caption="../captions/picture.rst",
+            category="Reference",
+            labels={"table": "{reference}, the picture"},
+        ),
     wildcard_constraints:
         reference=one_of(LEARNED),
 
@@ -121,7 +130,7 @@ rule published:
     input:
         list(map(str, published.tables().values())),
     output:
-        "results/published.csv",
+        report("results/published.csv", caption="../captions/published.rst", category="Tables", labels={"table": "published"}),
     log:
         "logs/published.log",
     localrule: True
@@ -137,8 +146,8 @@ rule audit:
     input:
         list(map(str, published.tables().values())),
     output:
-        csv="results/audit.csv",
-        md="results/audit.md",
+        csv=report("results/audit.csv", caption="../captions/audit.rst", category="Audit", labels={"table": "audit"}),
+        md=report("results/audit.md", caption="../captions/audit.rst", category="Audit", labels={"table": "audit, in words"}),
     log:
         "logs/audit.log",
     localrule: True
@@ -155,7 +164,7 @@ rule coverage:
     input:
         list(map(str, published.tables().values())),
     output:
-        "results/coverage.csv",
+        report("results/coverage.csv", caption="../captions/coverage.rst", category="Coverage", labels={"table": "coverage"}),
     log:
         "logs/coverage.log",
     localrule: True

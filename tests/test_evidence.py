@@ -1,0 +1,84 @@
+"""What is committed of a scale's runs: every number is one that a run wrote, and what is claimed of them follows from the files beside."""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+
+from benchmark.pins.code import ROOT
+from benchmark.pins.settings import settings
+from benchmark.reports import evidence
+from benchmark.runs import lines
+from benchmark.workflow.command import main
+from tests import made
+
+THREE = settings({"seeds": 3})
+COMMITTED = ROOT / "results" / "reference" / "mini"
+
+
+def read(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_runs_steps_claims_and_where_they_come_from(tmp_path):
+    entries = [line for line in lines.of_table("table3_tser", THREE) if line.resolved]
+    for place, entry in enumerate(entries):
+        for run in entry.runs:
+            made.accuracy(tmp_path, run, 50.0 + place + run.seed / 4)
+    said = evidence.write(THREE, tmp_path, tmp_path / "out")
+    found, steps = read(tmp_path / "out/runs.csv"), read(tmp_path / "out/steps.csv")
+    assert len(found) == 3 * len(entries) and said.startswith(f"{len(found)} runs in ")
+    best = [line for line in found if line["run"] == entries[-1].resolved.id]
+    assert [(line["seed"], line["accuracy"], line["commit"]) for line in best] == [
+        ("0", "54.0", "m"),
+        ("1", "54.25", "m"),
+        ("2", "54.5", "m"),
+    ]
+    assert {line["firing_rate"] for line in found} == {"25.0"} and len(steps) == 2 * len(found)
+    assert [line["firing_rate"] for line in steps[:2]] == ["20.0", "30.0"]
+    claim = next(line for line in read(tmp_path / "out/claims.csv") if line["verdict"] != "not run" and line["table"] == "3")
+    assert (claim["n_seeds"], claim["verdict"]) == ("3", "supported")
+    told = json.loads((tmp_path / "out/provenance.json").read_text())
+    assert {len(told["runs"]), told["scale"]} == {len(found), "smoke"} and "supported" in (tmp_path / "out/claims.md").read_text()
+    assert (tmp_path / "out/claims.svg").read_text().startswith("<svg")
+
+
+def test_nothing_done_is_one_line_and_writes_nothing(tmp_path, capsys):
+    assert main(["evidence", "--directory", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: no run of scale smoke is done under {tmp_path}: nothing to write; see python -m benchmark status\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+# ---- what is committed
+
+
+def test_a_hundred_runs_stand_behind_what_is_committed():
+    runs, told = read(COMMITTED / "runs.csv"), json.loads((COMMITTED / "provenance.json").read_text())["runs"]
+    assert len(runs) >= 100 and {f"runs/{line['run']}/seed{line['seed']}" for line in runs} == set(told)
+    assert all(told[f"runs/{line['run']}/seed{line['seed']}"]["weights"] == line["weights"] for line in runs)
+    assert all(line["checks"] == "passed" and len(line["commit"]) >= 7 for line in runs)
+
+
+def test_committed_claims_follow_from_committed_runs():
+    """Each side's mean, the difference and the verdict, worked out anew from runs.csv and steps.csv."""
+    claims = [line for line in read(COMMITTED / "claims.csv") if line["difference"]]
+    assert {line["paper"] for line in claims} == {"tser", "idsnn", "ldd", "spikformer_v2", "ecmt"}
+    values = [float(line["accuracy"]) for line in read(COMMITTED / "runs.csv")]
+    values += [float(line["accuracy_up_to"]) for line in read(COMMITTED / "steps.csv")]
+    for line in claims:
+        low, high, difference = (float(line[key]) for key in ("low", "high", "difference"))
+        verdict = "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+        assert (line["verdict"], line["n_seeds"]) == (verdict, "3")
+        assert difference == pytest.approx(float(line["a"]) - float(line["b"]), abs=0.002)
+        for mean in (float(line["a"]), float(line["b"])):
+            assert any(abs(mean - statistics.mean(three)) < 0.002 for three in triples(values, mean))
+
+
+def triples(values: list[float], mean: float):
+    """Every three runs whose mean might be this one: neighbours in the file are the seeds of a cell."""
+    return (values[place : place + 3] for place in range(len(values) - 2))
