@@ -107,7 +107,9 @@ def test_why_jobs_wait_is_said_when_it_changes(commands, capsys):
     assert "1 for PartitionTimeLimit" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("left", "again"), [("1:58", True), ("5:01", False), ("UNLIMITED", False)])
+@pytest.mark.parametrize(
+    ("left", "again"), [("RUNNING|1:58", True), ("COMPLETING|1:58", False), ("RUNNING|5:01", False), ("RUNNING|UNLIMITED", False)]
+)
 def test_a_job_whose_time_is_up_requeues_itself(left, again, commands, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     commands("squeue", left)
@@ -117,7 +119,7 @@ def test_a_job_whose_time_is_up_requeues_itself(left, again, commands, monkeypat
 
 def test_where_requeueing_is_forbidden_it_says_so(commands, monkeypatch, capsys):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    commands("squeue", "0:30")
+    commands("squeue", "RUNNING|0:30")
     commands("scontrol", "", status=1)
     assert not cluster.requeued() and "not taken back into the queue" in capsys.readouterr().err
 

@@ -131,8 +131,9 @@ def leave(name: str) -> None:
 def requeued() -> bool:
     """Puts this job back into the queue if it was stopped for its time limit, whatever the limit on retries; True if SLURM has taken it."""
     job = os.environ.get("SLURM_JOB_ID", "")
-    left = ask("squeue", "-h", "-j", job, "-o", "%L") if job else []
-    if not left or (limit := seconds_of(left[0])) is None or limit > NEARLY:
+    said = ask("squeue", "-h", "-j", job, "-o", "%T|%L") if job else []
+    state, _, left = said[0].partition("|") if said else ("", "", "")
+    if state != "RUNNING" or (limit := seconds_of(left)) is None or limit > NEARLY:  # one that is cancelled is COMPLETING
         return False
     done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
     word = "back in the queue" if not done.returncode else f"not taken back into the queue ({done.stderr.strip()})"
