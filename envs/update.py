@@ -1,4 +1,5 @@
-"""Write every version that pyproject.toml does not choose itself: its constraint list, and envs/requirements.txt with hashes.
+"""Write every version that pyproject.toml does not choose itself: its constraint list, envs/requirements.txt with hashes, and the list for conda
+in envs/environment.yaml: Snakemake copies that file before conda reads it, so it cannot name another one beside it.
 
 python envs/update.py            keep each version that is pinned already (after adding, dropping or moving a direct dependency)
 python envs/update.py --upgrade  take the newest versions that fit the direct dependencies
@@ -29,6 +30,8 @@ EXPORT = (
     "--format",
     "requirements-txt",
 )
+CONDA = ROOT / "envs" / "environment.yaml"
+PIP = re.compile(r"(?<=  - pip:\n)( +- .*\n)+")
 PYPROJECT, REQUIREMENTS = ROOT / "pyproject.toml", ROOT / "envs" / "requirements.txt"
 CONSTRAINTS = re.compile(r"^constraint-dependencies = \[\n.*?^\]$", re.MULTILINE | re.DOTALL)
 HEADER = (
@@ -47,7 +50,14 @@ def main() -> int:
         requirements = HEADER + uv(Path(folder), *EXPORT)
     PYPROJECT.write_text(project, encoding="utf-8")
     REQUIREMENTS.write_text(requirements, encoding="utf-8")
+    CONDA.write_text(for_conda(CONDA.read_text(encoding="utf-8"), requirements), encoding="utf-8")
     return 0
+
+
+def for_conda(environment: str, requirements: str) -> str:
+    """The text of environment.yaml with the versions of requirements.txt, without their hashes."""
+    pins = [line.removesuffix(" \\") for line in requirements.splitlines() if line and line[0] not in "# "]
+    return PIP.sub("".join(f'      - "{pin}"\n' for pin in pins), environment)
 
 
 def with_constraints(project: str, pins: list[str]) -> str:

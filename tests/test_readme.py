@@ -11,6 +11,7 @@ import shutil
 import sys
 import tomllib
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 
@@ -271,6 +272,15 @@ def extra(line, whole, **_):
     assert "--extra" in whole.does(f"{with_uv('uv sync')} --help")
 
 
+def submitted(line, whole, plans, **_):
+    """A dry run too, for which the plugin has to be there; `-m slurm` submits. Its scale is that of the directory."""
+    if not find_spec("snakemake_executor_plugin_slurm"):
+        pytest.skip("the plugin is not installed: uv sync --extra slurm")
+    planned(line, whole, plans)
+    where = re.findall(r"--directory (\S+)", line)
+    assert all((whole.folder / each).is_dir() and each.startswith("work/") for each in where)
+
+
 def download(line, whole, **_):
     """As printed, but for torchvision's own fetching: what it is asked for, and where to."""
     code = """
@@ -309,7 +319,8 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"uv run": prefix,
     r"uv sync --extra \w+": extra,
     r"snakemake .*results/published\.csv results/audit\.csv results/coverage\.csv": reports,
-    r"snakemake (?!.*(published|audit|coverage)).*results/.*": planned,
+    r"snakemake (?!.*(published|audit|coverage|slurm)).*results/.*": planned,
+    r"snakemake --profile profiles/slurm .*": submitted,
     r"--config .*": option,
     r"python -m benchmark status \w+": status,
     r"python -m benchmark status --.*": chosen,

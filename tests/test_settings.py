@@ -73,7 +73,10 @@ def test_scales_have_their_files_and_are_whole():
     assert sorted(scales()) == SCALES
     for scale in SCALES:
         assert settings({"scale": scale}).scale == scale
-    assert set(yaml.safe_load((CONFIG / "config.yaml").read_text())) == {"scale", "seeds", "data_root", "device", "neurons"}
+    assert set(yaml.safe_load((CONFIG / "config.yaml").read_text())) == {
+        *("scale", "seeds", "data_root", "device", "neurons"),
+        *("partition", "account"),
+    }
 
 
 @pytest.mark.parametrize("scale", SCALES)

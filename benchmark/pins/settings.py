@@ -40,6 +40,8 @@ class Settings:
     compare: str = ""
     cpu: bool = False
     neurons: str = "auto"
+    partition: str = ""
+    account: str = ""
     asked: tuple = field(default=(), hash=False)  # those of the rules that are no scale's: each must change something
 
 

@@ -108,14 +108,18 @@ def is_of(entry: Line, method: str) -> bool:
     return method == entry.first.cell.partition(":")[0].lower() or method in entry.first.method.lower()
 
 
-def sound(names: list[str], settings: Settings) -> tuple[list[str], dict[str, UserError]]:
-    """Of tables and figures, those whose lines can be made; the others with what is wrong, to be told to who asks for them."""
-    good, broken = [], {}
+def made(names: list[str], settings: Settings) -> tuple[dict[str, list[Line]], dict[str, UserError]]:
+    """The lines of those tables and figures whose lines can be made; the others with what is wrong, to be told to who asks for them."""
+    good, broken = {}, {}
     for name in names:
         try:
-            of_table(name, settings)
+            good[name] = of_table(name, settings)
         except UserError as error:
             broken[name] = error
-        else:
-            good.append(name)
     return good, broken
+
+
+def sound(names: list[str], settings: Settings) -> tuple[list[str], dict[str, UserError]]:
+    """The names of those, and the others."""
+    good, broken = made(names, settings)
+    return list(good), broken

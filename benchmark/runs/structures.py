@@ -74,3 +74,8 @@ def read(root: Path, backbone: str, dataset: str) -> dict | None:
     if wrong:
         raise UserError(f"{file} is damaged (no {', '.join(wrong)}): delete it, the workflow makes it again")
     return found
+
+
+def macs(found: dict | None) -> float | None:
+    """Multiply-accumulates of one image and step of what `read` gives."""
+    return found and found["layers_macs"] + found["products_macs"]

@@ -3,7 +3,9 @@
 import fcntl
 import os
 import platform
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -12,37 +14,64 @@ from benchmark.neurons import _back_ends
 from benchmark.shared.errors import UserError
 
 
-def choose(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:<n>`. UserError if it is not there.
+def offered(name: str) -> list[torch.device]:
+    """The devices that `auto`, `cpu`, `cuda` or `cuda:<n>` may be. UserError if there is none."""
+    there = torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not there):
+        return [torch.device("cpu")]
+    if name in ("auto", "cuda") and there:
+        return [torch.device("cuda", index) for index in range(there)]
+    if name.startswith("cuda:") and name[5:].isdigit() and int(name[5:]) < there:
+        return [torch.device(name)]
+    raise UserError(f"device '{name}' is not there: this machine has {there} CUDA devices; use device: auto, cpu or cuda:<n>")
 
-    Workflow jobs on one machine share its GPUs: `auto` and `cuda` take the first that no other run holds (a lease that ends with
-    the process), so that nobody sets CUDA_VISIBLE_DEVICES by hand.
+
+def choose(name: str, count: int = 1) -> list[torch.device]:
+    """So many of those that are offered. UserError if there are fewer.
+
+    Workflow jobs on one machine share its GPUs: none is ever used by two of them (a lease that ends with the process), so that nobody sets
+    CUDA_VISIBLE_DEVICES by hand. A run waits until as many are free as it needs.
     """
-    count = torch.cuda.device_count()
-    if name == "cpu" or (name == "auto" and not count):
-        return torch.device("cpu")
-    if name in ("auto", "cuda") and count:
-        return torch.device("cuda", lease(count))
-    if name.startswith("cuda:") and name[5:].isdigit() and int(name[5:]) < count:
-        return torch.device(name)
-    raise UserError(f"device '{name}' is not there: this machine has {count} CUDA devices; use device: auto, cpu or cuda:<n>")
+    wanted = offered(name)
+    if wanted[0].type == "cpu":
+        return wanted * count
+    if count > len(wanted):
+        raise UserError(f"{count} devices are asked for, and '{name}' is {len(wanted)}: ask for fewer, resource gpu of the run's rule")
+    return [torch.device("cuda", index) for index in lease([device.index for device in wanted], count)]
 
 
-def lease(count: int) -> int:
-    """The first device whose lease file nobody holds, or the first device if all are held."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all").replace(",", "-")
-    for index in range(count):
-        file = (Path(tempfile.gettempdir()) / f"spikeledger-{os.getuid()}-gpu-{visible}-{index}.lease").open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            continue
-        _leases.append(file)  # held until the process ends
-        return index
-    return 0
+def lease(wanted: list[int], count: int) -> list[int]:
+    """So many of these devices, which nobody else holds; waits for them, first come, first served."""
+    with (PLACE / f"spikeledger-{os.getuid()}-gpu.gate").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        said = False
+        while len(free := [(index, file) for index in wanted if (file := held(index))]) < count:
+            for _, file in free:
+                file.close()
+            if not said:
+                print(f"waiting for {count} of {len(wanted)} GPUs: others are used by other runs", file=sys.stderr, flush=True)
+            said = True
+            time.sleep(PAUSE)
+    for _, file in free[count:]:
+        file.close()
+    _leases.extend(file for _, file in free[:count])  # held until the process ends
+    return [index for index, _ in free[:count]]
 
 
+def held(index: int):
+    """The lease of a device, an open file; None if another process has it. Named by what the device is, however it is numbered here."""
+    name = torch.cuda.get_device_properties(index).uuid
+    file = (PLACE / f"spikeledger-{os.getuid()}-gpu-{name}.lease").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+PLACE = Path(tempfile.gettempdir())
+PAUSE = 2.0  # seconds between two looks for a free device
 _leases: list = []
 
 

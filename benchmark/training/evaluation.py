@@ -10,7 +10,9 @@ from torch import nn
 from benchmark.networks.build import reset
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.forms._base import Form
 from benchmark.training.optimiser import Precision
+from benchmark.training.world import ALONE
 
 PAUSE = 60.0  # seconds between two states that are kept of a pass
 
@@ -76,9 +78,7 @@ def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=
         passed += len(labels)
         if passed <= before:
             continue
-        with precision.autocast():
-            logits = module(images).float()
-        reset(module)
+        logits = answers(module, images, len(labels), batches.form, precision)
         found.add(logits, labels)
         if counter is not None:
             counter.seen(len(labels))
@@ -88,6 +88,16 @@ def evaluate(module: nn.Module, batches: Batches, precision: Precision, counter=
             left = (last - began) / (found.seen - before) * (batches.tested - found.seen)
             print(f"tested {found.seen} of {batches.tested} images, about {left:.0f} s left", file=sys.stderr, flush=True)
     return found.accuracy()
+
+
+def answers(module: nn.Module, images: torch.Tensor, count: int, form: Form, precision: Precision) -> torch.Tensor:
+    """Logits [T, B, classes] of a batch of `count` images, of which several processes answer a share each."""
+    world = form.world if count >= form.world.size else ALONE
+    share = world.share(count)
+    with precision.autocast():
+        logits = module(images.narrow(form.axis, share.start, share.stop - share.start)).float()
+    reset(module)
+    return world.gathered(logits, count, 1)
 
 
 def restore(state: dict, found: Pass, counter, device: torch.device) -> None:

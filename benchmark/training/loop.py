@@ -15,6 +15,7 @@ from benchmark.method import Method
 from benchmark.networks.build import reset
 from benchmark.networks.recompute import recomputed
 from benchmark.neurons import ran
+from benchmark.shared.errors import UserError
 from benchmark.shared.files import write_csv
 from benchmark.training.batches import Batches
 from benchmark.training.checkpoint import Checkpoint
@@ -39,6 +40,17 @@ COUNTERS = (
 INTERRUPTED = 75  # exit status (EX_TEMPFAIL): stopped by a signal, the checkpoint is written, run again to go on
 
 
+class Step(nn.Module):
+    """What is learned with what it is learned by: a module whose forward pass gives the loss terms, as gradients of several devices want it."""
+
+    def __init__(self, trained: nn.Module, terms):
+        super().__init__()
+        self.trained, self.terms = trained, terms
+
+    def forward(self, images, target, chosen) -> dict:
+        return self.terms(images, target, chosen)
+
+
 class Training:
     """One run in progress; everything that a resumed run needs is in `state()`. session: who trains now, see `sessions`."""
 
@@ -61,9 +73,23 @@ class Training:
         self.images = 0
         self.sums: dict[str, float] = {}
         self.sessions: list[dict] = []  # what trained the weights, one for each time that the run was begun or gone on with
-        self.resume()
+        self.world = batches.form.world
+        with self.world.first_goes_first():  # it removes what cannot be used
+            self.resume()
         if self.epoch < self.epochs or not self.sessions:
             self.sessions.append({**session, "from_epoch": self.epoch, "from_step": self.step})
+        if self.epochs:
+            self.model = self.world.model(Step(self.trained, self.forward))
+            self.check_shares()
+
+    def check_shares(self) -> None:
+        """UserError where a device would have no image of a part of a batch."""
+        whole, part = self.batches.size, self.recipe["micro_batch"] or self.batches.size
+        least = whole % part or min(part, whole)
+        if least < self.world.size:
+            raise UserError(
+                f"a part of {least} images cannot be shared by {self.world.size} devices: ask for fewer, resource gpu of the run's rule"
+            )
 
     @property
     def kept(self) -> dict:
@@ -93,6 +119,8 @@ class Training:
 
     def save(self) -> None:
         """A checkpoint, which says what ran the neurons of this session."""
+        if not self.world.first:
+            return
         self.sessions[-1]["neurons"] = ran(self.student)
         self.checkpoint.save(self.state(), self.epoch, self.step)
 
@@ -111,7 +139,7 @@ class Training:
         started = time.monotonic() - self.stepping
         self.trained.train()
         self.schedule.step(self.epoch)
-        self.pulse.beat(self.epoch, self.step, self.batches.steps, began)
+        self.beat(began)
         if not self.step and type(self.method).before_epoch is not Method.before_epoch:
             images, target, _ = next(self.batches.train(self.epoch))
             self.method.before_epoch(self.student, images, target)
@@ -121,14 +149,24 @@ class Training:
             self.step += 1
             self.images += len(target)
             bar.update()
-            self.pulse.beat(self.epoch, self.step, self.batches.steps, began)
-            if stop:
+            self.beat(began)
+            if self.world.any(bool(stop)):
                 self.seconds, self.stepping = time.monotonic() - began, time.monotonic() - started
                 self.save()
-                print(f"stopped by {stop[0]} at epoch {self.epoch + 1}, step {self.step}: run again to go on", file=sys.stderr)
+                self.tell(
+                    f"stopped by {stop[0] if stop else 'another process'} at epoch {self.epoch + 1}, step {self.step}: run again to go on"
+                )
                 raise SystemExit(INTERRUPTED)
         self.sums = {term: float(value) for term, value in self.sums.items()}  # waits for the device
         self.stepping = time.monotonic() - started
+
+    def beat(self, began: float) -> None:
+        if self.world.first:
+            self.pulse.beat(self.epoch, self.step, self.batches.steps, began)
+
+    def tell(self, said: str) -> None:
+        if self.world.first:
+            print(said, file=sys.stderr, flush=True)
 
     def waited(self, batches: Iterator) -> Iterator:
         """The batches; `waiting` grows by the seconds that each of them takes to come, loaded, augmented and on the device."""
@@ -146,24 +184,32 @@ class Training:
         Losses are means over images (a test asks every method), so parts weighted by their share add up to the whole batch's gradient,
         but for two things: batch normalisation has the statistics of each part, and moves its running ones once for each; and what a
         network or a loss draws for itself, like hidden patches, is drawn for each part. Teachers are asked for each part too.
+        Several devices have a share of each part: see training.world.
         """
         sums: dict = {}
-        for place, (share, part) in enumerate(self.portions(images, target, chosen)):
-            terms = self.forward(*part)
-            if not place:  # no sooner: with that memory free, the forward pass takes a tenth longer
-                self.optimizer.zero_grad(set_to_none=True)
-            self.precision.backward(share * sum(terms.values()))
+        parts = list(self.portions(images, target, chosen))
+        self.world.draw_apart()
+        for place, (share, part) in enumerate(parts):
+            with self.world.more_to_come(self.model, place + 1 < len(parts)):
+                terms = self.model(*part)
+                if not place:  # no sooner: with that memory free, the forward pass takes a tenth longer
+                    self.optimizer.zero_grad(set_to_none=True)
+                self.precision.backward(self.world.size * share * sum(terms.values()))  # of which the mean is taken
             reset(self.student)
             for term, value in terms.items():
                 sums[term] = sums.get(term, 0.0) + share * value.detach()
         self.precision.step(self.optimizer, self.trained.parameters(), self.recipe["clip_grad"])
-        return sums
+        return {term: self.world.summed(value) for term, value in sums.items()}
 
     def portions(self, images, target, chosen):
-        """(share of the images, part) for each part of a batch; the last one may be smaller."""
+        """(share of the images, part) for each part of a batch, of which it is this device's; the last one may be smaller."""
         size, axis = self.recipe["micro_batch"] or len(target), self.batches.form.axis
-        for part in zip(images.split(size, axis), target.split(size), chosen.split(size), strict=True):
-            yield len(part[1]) / len(target), part
+        for start in range(0, len(target), size):
+            count = min(size, len(target) - start)
+            mine = self.world.share(count)
+            begin, length = start + mine.start, mine.stop - mine.start
+            part = images.narrow(axis, begin, length), target[begin : begin + length], chosen[begin : begin + length]
+            yield length / len(target), part
 
     def forward(self, images, target, chosen) -> dict:
         """The loss terms of a part of a batch."""
@@ -187,16 +233,17 @@ class Training:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
         self.seconds = time.monotonic() - began
         self.curve.append({"epoch": self.epoch, **rates, **losses, "accuracy": accuracy, "seconds": round(self.seconds, 2)})
-        write_csv(self.folder / "curve.csv", self.curve)
+        if self.world.first:
+            write_csv(self.folder / "curve.csv", self.curve)
         left = self.seconds / self.epoch * (self.epochs - self.epoch)
-        print(
-            f"epoch {self.epoch}/{self.epochs}: accuracy {accuracy:.2f} %, {losses}, about {left:.0f} s left", file=sys.stderr, flush=True
-        )
+        self.tell(f"epoch {self.epoch}/{self.epochs}: accuracy {accuracy:.2f} %, {losses}, about {left:.0f} s left")
 
     def progress(self):
         """A bar with the time left, on a terminal only; a log file gets one line per epoch."""
         total, done = self.epochs * self.batches.steps, self.epoch * self.batches.steps + self.step
-        return tqdm(total=total, initial=done, desc=self.folder.parent.name, unit="step", disable=None, leave=False)
+        return tqdm(
+            total=total, initial=done, desc=self.folder.parent.name, unit="step", disable=None if self.world.first else True, leave=False
+        )
 
 
 def rounded(value: float) -> float:

@@ -26,7 +26,7 @@ def write(run: Path, out: Path, images: int, whole: Callable, data_root: Path, d
     images: how many test images, taken evenly from all. whole: gives a specification's recipe with the neutral values filled in.
     UserError: a run that is not finished, is damaged, or keeps nothing to draw with.
     """
-    device = devices.choose(device_name)
+    device = devices.choose(device_name)[0]
     devices.prepare(device, threads)
     student, metrics = network.finished(run, device)
     spec = metrics["spec"]

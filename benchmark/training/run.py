@@ -8,7 +8,8 @@ import importlib.metadata
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ from benchmark.training.loop import Training
 from benchmark.training.optimiser import Precision
 from benchmark.training.pulse import Pulse
 from benchmark.training.teacher import renormalising
+from benchmark.training.world import ALONE, World
 
 PACKAGES = ("torch", "torchvision", "timm", "spikingjelly", "numba", "numpy")
 CHECKED = 64  # test images that the checks look at
@@ -42,38 +44,57 @@ BY_STEP = 1024  # steps; of a conversion's longer run a layer's amounts are coun
 NEAR = 1.0  # points by which published weights may miss the accuracy that their source states
 
 
-def run(spec: dict, recipe: dict, seed: int, out: Path, data_root: Path, device_name: str, threads: int, before: tuple = ()) -> dict:
+def run(
+    spec: dict,
+    recipe: dict,
+    seed: int,
+    out: Path,
+    data_root: Path,
+    device_name: str,
+    threads: int,
+    before: tuple = (),
+    world: World = ALONE,
+) -> dict | None:
     """Train, measure and write one run, runs/<id>/seed<n>; returns its metrics. Waits while an orphan of a killed workflow works on it.
 
     recipe: spec's, with the neutral values filled in. What lies above is found beside it, at runs/<id above>/seed<seeds.above>.
+    world: of several processes, which one this is; all are called alike, and the first alone gives metrics.
     before: the stamp of metrics.json when the run was asked for, by default now: what has been written since is the orphan's, and the result.
     """
     out.mkdir(parents=True, exist_ok=True)
     before = before or stamp(out / "metrics.json")
-    with lock(out / ".lock"):
-        if stamp(out / "metrics.json") != before and (metrics := finished(out)):
-            tidy(Checkpoint(out, {}))  # it may have been killed before that
-            return metrics
-        (out / "error.txt").unlink(missing_ok=True)
+    with lock(out / ".lock") if world.first else nullcontext():
+        if world.first:
+            (out / "error.txt").unlink(missing_ok=True)
+            if stamp(out / "metrics.json") != before and (metrics := finished(out)):
+                tidy(Checkpoint(out, {}))  # it may have been killed before that
+                return metrics
         try:
-            return _run(spec, recipe, seed, out, data_root, device_name, threads)
+            return _run(spec, recipe, seed, out, data_root, device_name, threads, world)
         except Exception as error:
-            with suppress(OSError), replacing(out / "error.txt") as file:  # on a full disk, the first error is the one to tell
-                file.write(f"{type(error).__name__}: {error}\n")
+            if not (out / "error.txt").exists():  # of several processes, the first that failed has said it
+                with suppress(OSError), replacing(out / "error.txt") as file:  # on a full disk, the first error is the one to tell
+                    file.write(f"{type(error).__name__}: {error}\n")
             raise
 
 
-def _run(spec, recipe, seed, out, data_root, device_name, threads) -> dict:
+def _run(spec, recipe, seed, out, data_root, device_name, threads, world) -> dict | None:
     if wrong := [key for key, value in spec["recipe"].items() if recipe.get(key) != value]:
         raise ValueError(f"the recipe is not the specification's: {', '.join(wrong)}")
-    device = devices.choose(device_name)
+    device = world.begin(partial(devices.choose, device_name))
     devices.prepare(device, threads)
-    session = {**commit(), "python": sys.version.split()[0], "packages": packages(), "hardware": devices.hardware(device)}
+    hardware = {**devices.hardware(device), "devices": world.size}
+    session = {**commit(), "python": sys.version.split()[0], "packages": packages(), "hardware": hardware}
     data = load(spec["data"], data_root)
     fed = network.published(spec["network"])
     with closing(Batches(data, recipe, spec["data"], spec["time_steps"], device, seed, threads, fed)) as batches:
+        batches.form.world = world
         training = prepare(spec, seed, out, data_root, batches, data.checksum, session)
         training.train()
+        world.end()
+        if not world.first:
+            return None
+        batches.form.world = ALONE
         measured = measure(spec, training, batches)
     weights = {"weights": save(training.student, out / "weights.pt")}
     if training.method.keeps:
@@ -138,7 +159,8 @@ def prepare(spec, seed, out, data_root, batches, data_checksum, session) -> Trai
     weights = {role: checksum for role, (_, checksum) in above.items()}
     owner = {**spec, "recipe": batches.recipe, "seed": seed, "packages": session["packages"], "weights": weights}
     checkpoint = Checkpoint(out, {**owner, "data_checksum": data_checksum})
-    forget(checkpoint)
+    with batches.form.world.first_goes_first():
+        forget(checkpoint)
     return Training(method, student, modules.get("teacher"), batches, checkpoint, session)
 
 

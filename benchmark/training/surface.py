@@ -19,7 +19,7 @@ def write(run: Path, points: int, images: int, data_root: Path, device_name: str
     """<run>/surface.csv: a, b and loss on a square grid from -1 to 1, `points` a side, a outermost."""
     if points < 3 or points % 2 == 0:
         raise UserError(f"--points {points}: the grid needs an odd number of points a side, so that the weights lie on it, at least 3")
-    device = devices.choose(device_name)
+    device = devices.choose(device_name)[0]
     devices.prepare(device, threads)
     module, metrics = network.finished(run, device)
     spec = metrics["spec"]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from functools import cache, partial
@@ -14,10 +15,10 @@ from benchmark.pins import code, kinds, published, recipes, texts
 from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import costs
 from benchmark.runs import lines
-from benchmark.runs.run import STATES
+from benchmark.runs.run import STATES, planned
 from benchmark.shared.errors import UserError, in_one_line
 from benchmark.shared.files import stamp, write_csv, write_json
-from benchmark.workflow import equivalent, handed, warm
+from benchmark.workflow import cluster, equivalent, handed, supervised, warm
 from benchmark.workflow.arguments import Parser, existing, folder, from_on, positive, rate, threads, unwritable, writable
 
 
@@ -110,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     run_ = command("run", run, "train and measure one run (called by the workflow)")
     run_.add_argument("cell", help="id of a cell whose specification lies in runs/.specs")
     run_.add_argument("--seed", type=from_on(0), required=True)
+    run_.add_argument("--devices", type=from_on(0), default=1, metavar="N", help="that share its training (default: one)")
     run_.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     surface_ = command("surface", surface, "the loss around a run's weights (called by the workflow)")
     surface_.add_argument("--run", type=Path, required=True, help="folder of a finished run")
@@ -190,8 +192,11 @@ def status(arguments) -> None:
     """One line per run, then the counts; with --watch again and again while a run may still come to its end."""
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
-    names, broken = (arguments.table, {}) if arguments.table else lines.sound(list(published.tables()), chosen)
-    entries = picked(arguments, [entry for name in names for entry in lines.of_table(name, chosen)])
+    if arguments.table:
+        made, broken = {name: lines.of_table(name, chosen) for name in arguments.table}, {}
+    else:
+        made, broken = lines.made(list(published.tables()), chosen)
+    entries = picked(arguments, [entry for entries in made.values() for entry in entries])
     with suppress(KeyboardInterrupt):
         while overview(entries, broken, chosen.scale, root, every=bool(arguments.table)) and arguments.watch:
             time.sleep(arguments.watch)
@@ -233,8 +238,7 @@ def macs_of(root: Path, backbone: str, dataset: str) -> float:
     """Multiply-accumulates of one image and step at paper size: as a job of the workflow counted them, or counted now."""
     from benchmark.runs import structures
 
-    found = structures.read(root, backbone, dataset) or counted(backbone, dataset)
-    return found["layers_macs"] + found["products_macs"]
+    return structures.macs(structures.read(root, backbone, dataset) or counted(backbone, dataset))
 
 
 def picked(arguments, entries: list) -> list:
@@ -384,19 +388,42 @@ def draw(arguments) -> None:
 
 # ---- for the workflow's rules
 
+STOPPED = 75  # the exit status of a run that a signal stopped, its checkpoint written: training.loop.INTERRUPTED, which loads torch
+
 
 def run(arguments) -> int | None:
-    """Train and measure; in a fork of the workflow's warm process where there is one."""
+    """Train and measure; in a fork of the workflow's warm process where there is one, else in processes of its own."""
     a = arguments
     out = a.runs / a.cell / f"seed{a.seed}"
-    before = stamp(out / "metrics.json")
-    if (ended := warm.ask(arguments.words)) is not None:
-        return ended
-    from benchmark.training.run import run as run_one
+    before, killed = stamp(out / "metrics.json"), supervised.killed_for_memory()
+    if warm.inside():
+        return train(a, out, before)
+    if a.devices > 1 and (count := a.devices if planned(handed.read(a.runs, a.cell)["recipe"]) else 1) > 1:  # only training is shared
+        os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # it warns of what costs little: looking for parameters that have no gradient
+        with tempfile.TemporaryDirectory() as folder:
+            ended = supervised.run(lambda rank: train(a, out, before, (rank, count, Path(folder, "meeting"))), out, count)
+    elif (ended := warm.ask(arguments.words)) is None:
+        ended = supervised.run(lambda rank: train(a, out, before), out)
+    elif ended == 128 + signal.SIGKILL:
+        supervised.tell_killed(out, signal.SIGKILL, supervised.killed_for_memory() > killed)
+    if ended in (STOPPED, 128 + signal.SIGTERM):  # the latter in a fork of a server that was stopped too
+        cluster.requeued()
+    return ended
 
+
+def train(arguments, out: Path, before: tuple, place: tuple = ()) -> None:
+    """The run itself; of several processes that share it the one at this place, training.world's."""
+    from benchmark.training.run import run as run_one
+    from benchmark.training.world import World
+
+    a = arguments
     choose(a.neurons)
     spec = handed.read(a.runs, a.cell)
-    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, a.threads, before)
+    world = World(*place)
+    threads = max(1, a.threads // world.size)
+    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, threads, before, world)
+    if metrics is None:
+        return
     print(
         f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {a.cell}"
         f"  seed {a.seed}  {metrics['seconds']:.1f} s  on {spec['data']['name']}"
@@ -409,8 +436,8 @@ def look(arguments) -> int:
 
     chosen = chosen_settings(arguments.config)
     root = home(arguments, chosen)
-    names, _ = lines.sound([*published.tables(), *published.figures()], chosen)
-    known = {str(folder): run for folder, run in lines.runs_of(names, chosen).items()}
+    made, _ = lines.made([*published.tables(), *published.figures()], chosen)
+    known = {str(folder): run for folder, run in lines.behind([entry for entries in made.values() for entry in entries]).items()}
     data_root = Path(os.environ.get("SPIKELEDGER_DATA_ROOT", chosen.data_root))
     runs = [known[folder] for folder in arguments.runs if folder in known]
     return looking.look(runs, chosen, root, data_root, partial(macs_of, root), arguments.elsewhere)

@@ -55,11 +55,9 @@ def absent(entry: dict, data_root: Path) -> str:
 
 def on_device(runs: list[Run], settings: Settings, root: Path, macs: Callable) -> int:
     """The device, and the hours on it by a few timed steps."""
-    import torch
-
     from benchmark.training import device as devices
 
-    device = torch.device("cuda", 0) if settings.device == "auto" and torch.cuda.device_count() else devices.choose(named(settings.device))
+    device = devices.offered(settings.device)[0]
     hardware = devices.hardware(device)
     tell("device", f"{device}: {hardware['gpu'] or hardware['cpu']}")
     real = [run for run in runs if not run.resolved.spec["network"]["twin"] and not run.resolved.spec["data"]["stand_in"]]
@@ -67,11 +65,6 @@ def on_device(runs: list[Run], settings: Settings, root: Path, macs: Callable) -
         return stop(f"{len(real)} real networks would train on real data without a GPU, for weeks: --config cpu=yes does so all the same")
     tell("hours", hours(runs, root, macs, device))
     return 0
-
-
-def named(device: str) -> str:
-    """A lease of a GPU is the runs' affair."""
-    return "cuda:0" if device == "cuda" else device
 
 
 def hours(runs: list[Run], root: Path, macs: Callable, device) -> str:

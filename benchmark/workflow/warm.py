@@ -28,6 +28,7 @@ from pathlib import Path
 from benchmark.pins.code import ROOT
 
 ADDRESS = "SPIKELEDGER_WARM"  # environment variable with the name of the server's socket
+INSIDE = "inside"  # its value in a run that the server has forked
 PRELOADED = ("timm.data", "timm.data.random_erasing", "timm.optim", "timm.scheduler", "benchmark.training.run")
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 BUSY = 64  # connections that may wait
@@ -76,13 +77,18 @@ def ask(words: list[str]) -> int | None:
 @contextlib.contextmanager
 def connected(name: str | None) -> Iterator[socket.socket]:
     """A connection to this user's server: the environment is handed to whoever listens. OSError if there is none."""
-    if not name or sys.platform != "linux":
+    if name in (None, "", INSIDE) or sys.platform != "linux":
         raise OSError("no server")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(f"\0{name}")
         if peer(connection) != os.getuid():
             raise OSError("another user's server")
         yield connection
+
+
+def inside() -> bool:
+    """Whether this process is a fork of the server, whose client waits for it."""
+    return os.environ.get(ADDRESS) == INSIDE
 
 
 def peer(connection: socket.socket) -> int:
@@ -262,7 +268,7 @@ def become(main: Callable[[list[str]], int], request: dict, handles: list[int]) 
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        os.environ.pop(ADDRESS, None)
+        os.environ[ADDRESS] = INSIDE
         status = main(request["words"])
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 1

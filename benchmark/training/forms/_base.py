@@ -8,6 +8,7 @@ import torch
 
 from benchmark.datasets import Data
 from benchmark.shared.errors import UserError
+from benchmark.training.world import ALONE
 
 
 def seed_everything(seed: int, epoch: int, step: int) -> None:
@@ -33,6 +34,7 @@ class Form:
     """
 
     axis = 0
+    world = ALONE  # the processes that a run is shared by
     fixed = False
     count: int
     test_count: int

@@ -51,13 +51,16 @@ class Folder(Form):
         return transform
 
     def batches(self, use: str, rows, epoch: int = 0):
-        """Raw batches of the images that each of `rows` names."""
+        """Raw batches of the images that each of `rows` names; several processes decode a share of each and give it to the others."""
         if use not in self.loaders:
             self.loaders[use] = self.loader(use)
-        loader = self.loaders[use]
-        loader.batch_sampler.rows = [[(epoch, index) for index in row] for row in rows]
-        for images, labels in loader:
-            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        loader, rows = self.loaders[use], list(rows)
+        shared = [len(row) >= self.world.size for row in rows]
+        mine = [row[self.world.share(len(row))] if share else row for row, share in zip(rows, shared, strict=True)]
+        loader.batch_sampler.rows = [[(epoch, index) for index in row] for row in mine]
+        for (images, labels), row, share in zip(loader, rows, shared, strict=True):
+            batch = (value.to(self.device, non_blocking=True) for value in (images, labels))
+            yield tuple(self.world.gathered(value, len(row)) if share else value for value in batch)
 
     def loader(self, use: str) -> DataLoader:
         from timm.data.loader import fast_collate

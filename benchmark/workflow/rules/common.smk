@@ -1,4 +1,5 @@
 # What the rules share: settings from the configuration, and the runs of every table, resolved once.
+import functools
 import json
 import os
 import shlex
@@ -15,7 +16,7 @@ from benchmark.runs import lines, references, structures
 from benchmark.runs.run import Run
 from benchmark.shared.errors import UserError
 from benchmark.shared.files import claim, locked
-from benchmark.workflow import handed, kept, warm
+from benchmark.workflow import cluster, handed, kept, needs, stopping, warm
 
 
 def told(function, *arguments):
@@ -30,15 +31,15 @@ def told(function, *arguments):
 SETTINGS = told(settings, dict(config), Path.cwd())
 told(check_directory, SETTINGS.scale, Path.cwd(), Path(workflow.basedir))
 OWN = [f"{table}.{SETTINGS.compare}" for table in published.tables()] if SETTINGS.compare else []
-SOUND, _ = lines.sound([*published.tables(), *published.figures(), *OWN], SETTINGS)  # a broken one is told to who asks for it
-RUNS = lines.runs_of(SOUND, SETTINGS)
+SOUND, _ = lines.made([*published.tables(), *published.figures(), *OWN], SETTINGS)  # a broken one is told to who asks for it
+RUNS = lines.behind([entry for entries in SOUND.values() for entry in entries])
 CELLS = {run.resolved.id: run.resolved for run in (*RUNS.values(), *references.sound())}
 DRAWN = [name for name in SOUND if name in published.figures()]
 SURFACES, PICTURED = (figures.cells_of(metric, DRAWN, SETTINGS) for metric in ("loss_surface", "pictures"))
 PICTURED |= references.pictured()
 UPSTREAM = {above.id for cell in CELLS.values() for _, above in cell.upstream} | SURFACES | PICTURED  # whose weights something reads
 TRAINS = ("train", "train_upstream", "train_pictured")
-CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+CONFIG = [f"{key}={json.dumps(value)}" for key, value in config.items() if key not in ("partition", "account")]  # what, not where
 
 # What must not count for a re-run reaches the commands as environment: where the repository and the data lie, the device,
 # and what runs the neurons.
@@ -60,6 +61,28 @@ def one_of(names):
     return "|".join(sorted(names)) or "none"
 
 
+@functools.cache
+def need(cell):
+    """What a cell's job asks for."""
+    return needs.of(CELLS[cell], lambda *network: structures.macs(structures.read(Path(), *network)))
+
+
+CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None  # jobs are submitted: `workflow.local_exec` is not known yet
+ALIKE = SETTINGS.twin and not CLUSTER  # cells of which one asks for about as much as another; a function for each job has its price
+CPUS = 1 if SETTINGS.twin else lambda wildcards: need(wildcards.cell).threads
+GPUS = 0 if SETTINGS.twin else 1
+MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wildcards.cell).memory
+MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
+
+
+def small(wildcards):
+    """The group of cells that share a submission; of a large one none."""
+    return "small" if need(wildcards.cell).small else None
+
+
+SHARED = small if CLUSTER else None
+
+
 def upstream_weights(wildcards):
     """Input of a run: the weights of what ran before it, by role."""
     run = Run(CELLS[wildcards.cell], int(wildcards.seed))
@@ -73,7 +96,8 @@ def stands_for_events(data):
 
 def behind(table):
     """Input of a table: the metrics of every run behind it, and the structures of its networks at paper size."""
-    runs = [str(folder / "metrics.json") for folder in told(lines.runs_of, [table], SETTINGS)]
+    entries = SOUND[table] if table in SOUND else told(lines.of_table, table, SETTINGS)
+    runs = [str(folder / "metrics.json") for folder in lines.behind(entries)]
     return runs + [str(path) for path in told(structures.behind, table)]
 
 
@@ -84,6 +108,20 @@ def look():
     words += ["--directory", ".", "--config", *CONFIG, *([] if "scale" in config else [f"scale={SETTINGS.scale}"])]
     if runs and (ended := subprocess.run(words, env={**os.environ, **{key: str(value) for key, value in ENVIRONMENT.items()}}).returncode):
         raise SystemExit(ended)
+
+
+def submitted():
+    """What a cluster is asked for: a request for each job, those that share a submission as many at a time as it has CPUs."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    wide = {job: workflow.resource_settings.cores or 1 if job.group else 1 for job in jobs}
+    return [
+        cluster.Request(wide[job] * job.threads, wide[job] * job.resources.mem_mb, job.resources.gpu, job.resources.runtime) for job in jobs
+    ]
+
+
+def queue():
+    """The name that all submitted jobs of this workflow have; the plugin has no other place for it."""
+    return getattr(workflow.scheduler._executor, "run_uuid", "")
 
 
 def reported():
@@ -110,17 +148,29 @@ elif not locked(Path(".snakemake/workflow.lock")):
     kept.outlived(RUNS.values(), Path(".snakemake"), Path())
 
 
+FORKS = SETTINGS.scale == "smoke" and sys.platform == "linux"  # elsewhere a fork of what torch has loaded is not safe
+if FORKS and workflow.remote_exec:  # in a job on a cluster, where `onstart` is not called: small cells share one process
+    warm.start(warm.address(), Path(os.devnull))
+
+
 onstart:
     told(claim, Path(".snakemake"))
+    stopping.on_first_signal(functools.partial(cluster.leave, queue()) if queue() else None)
     handed.write(Path("runs"), CELLS.values())
     if SETTINGS.scale != "smoke":
         look()
+    if queue():
+        for line in cluster.unmet(submitted(), SETTINGS.partition):
+            print(f"queue   {line}", file=sys.stderr)
+        cluster.Watch(queue()).start()
     kept.keep(Path("results"), Path(".snakemake/kept"))
-    if SETTINGS.scale == "smoke" and sys.platform == "linux":  # elsewhere a fork of what torch has loaded is not safe
+    if FORKS and workflow.local_exec:
         warm.start(warm.address(), Path("logs/warm.log"))
 
 
 onerror:
+    if queue():
+        cluster.cancel(queue())
     kept.restore(Path("results"), Path(".snakemake/kept"))
     waiting = [job.wildcards[0] for job in workflow.dag.needrun_jobs() if job.rule.name in ("table", "figure")]
     for name in kept.mark(waiting, SETTINGS, Path()):

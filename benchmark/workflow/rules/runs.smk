@@ -13,15 +13,21 @@ rule train:
     wildcard_constraints:
         cell=one_of(CELLS.keys() - UPSTREAM),
         seed=r"\d+",
+    group:
+        SHARED
     conda:
         "../../../envs/environment.yaml"
-    threads: 1
+    threads: CPUS
     resources:
-        gpu=0 if SETTINGS.twin else 1,
+        gpu=GPUS,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
     shell:
-        "tell {log:q} python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}"
+        "tell {log:q} python -m benchmark run {wildcards.cell} --seed {wildcards.seed} --threads {threads}" " --devices {resources.gpu}"
 
 
 use rule train as train_upstream with:
@@ -58,11 +64,17 @@ rule surface:
     wildcard_constraints:
         cell=one_of(SURFACES),
         seed=r"\d+",
+    group:
+        SHARED
     conda:
         "../../../envs/environment.yaml"
-    threads: 1
+    threads: CPUS
     resources:
-        gpu=0 if SETTINGS.twin else 1,
+        gpu=GPUS,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     params:
         points=11 if SETTINGS.scale == "smoke" else 41,
         images=256 if SETTINGS.scale == "smoke" else 4096,
@@ -84,10 +96,16 @@ rule pictures:
     wildcard_constraints:
         cell=one_of(PICTURED),
         seed=r"\d+",
+    group:
+        SHARED
     conda:
         "../../../envs/environment.yaml"
-    threads: 1
+    threads: CPUS
     resources:
-        gpu=0 if SETTINGS.twin else 1,
+        gpu=GPUS,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     shell:
         "tell {log:q} python -m benchmark pictures $(dirname {input.metrics:q}) --threads {threads}"

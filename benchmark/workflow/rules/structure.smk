@@ -9,9 +9,17 @@ rule network:
     wildcard_constraints:
         backbone=one_of(kinds.backbones()),
         dataset=one_of(kinds.datasets()),
+    group:
+        "small" if CLUSTER else None
     conda:
         "../../../envs/environment.yaml"
     threads: 1
+    resources:
+        gpu=0,
+        mem_mb=6000,
+        runtime=needs.SHORTEST,
+        slurm_partition=SETTINGS.partition,
+        slurm_account=SETTINGS.account,
     params:  # not passed on: a change of it counts the network again
         network=lambda wildcards: told(structures.key, wildcards.backbone, wildcards.dataset),
     shell:

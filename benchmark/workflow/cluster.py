@@ -1,0 +1,141 @@
+"""What SLURM does not say by itself: requests that no node can meet, why jobs wait; and what a job does when its time is up.
+
+Everything is asked of SLURM's own commands; where there are none, or they fail, nothing is said.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+PAUSE = 30.0  # seconds between two looks at what waits
+NEARLY = 300  # seconds before a job's limit: a run that is told to stop then goes on in the next allocation
+UNITS = (86400, 3600, 60, 1)  # of days-hours:minutes:seconds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job asks for, or a node has: memory in MB, minutes of a job or its partition's limit (None: no limit)."""
+
+    cpus: int
+    memory: int
+    gpus: int
+    minutes: int | None = None
+
+    def fits(self, node: "Request") -> bool:
+        in_time = node.minutes is None or self.minutes is None or self.minutes <= node.minutes
+        return in_time and self.cpus <= node.cpus and self.memory <= node.memory and self.gpus <= node.gpus
+
+    def __str__(self) -> str:
+        time = "" if self.minutes is None else f", {self.minutes} minutes"
+        return f"{self.cpus} CPUs, {self.memory} MB, {self.gpus} GPUs{time}"
+
+
+def ask(*words: str) -> list[str]:
+    """The lines that a command prints; none if it is not there or fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [] if done.returncode else done.stdout.splitlines()
+
+
+def seconds_of(text: str) -> int | None:
+    """Seconds of [[days-]hours:]minutes:seconds; None for infinite, UNLIMITED, NOT_SET."""
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    return sum(number * unit for number, unit in zip(reversed(numbers), reversed(UNITS), strict=False)) if numbers else None
+
+
+def minutes_of(text: str) -> int | None:
+    seconds = seconds_of(text)
+    return None if seconds is None else seconds // 60
+
+
+# ---- before anything is submitted
+
+
+def nodes(partition: str = "") -> list[Request]:
+    """What there is: one for each node and partition that jobs may go to."""
+    lines = ask("sinfo", "-h", "-N", "-o", "%c|%m|%G|%l|%P")  # its long options are misread by some versions
+    rows = [line.strip().split("|") for line in lines]
+    chosen = [row for row in rows if (row[4].rstrip("*") == partition if partition else row[4].endswith("*"))] or rows
+    return [Request(int(cpus), int(memory), gpus_of(gres), minutes_of(limit)) for cpus, memory, gres, limit, _ in chosen]
+
+
+def gpus_of(gres: str) -> int:
+    """gpu:2 or gpu:a100:4(S:0-1),shard:8 -> how many."""
+    return sum(int(count) for count in re.findall(r"(?:^|,)gpu(?::[^:,(]+)?:(\d+)", gres))
+
+
+def unmet(requests: list[Request], partition: str = "") -> list[str]:
+    """One line for each kind of request that no node can meet."""
+    there = nodes(partition)
+    where = f"partition {partition}" if partition else "the default partition"
+    return [
+        f"{count} jobs ask for {request}, and no node of {where} has that (there is: {'; or '.join(map(str, dict.fromkeys(there)))}): they would "
+        "wait for ever. Ask for less: --set-threads train=1 --set-resources train:mem_mb=8000 train:gpu=0 train:runtime=60, --cores for small ones"
+        for request, count in Counter(requests).items()
+        if there and not any(request.fits(node) for node in there)
+    ]
+
+
+# ---- while it waits
+
+
+class Watch(threading.Thread):
+    """Says on stderr why submitted jobs wait, whenever that changes. name: that all jobs of this workflow have."""
+
+    def __init__(self, name: str, pause: float = PAUSE):
+        super().__init__(daemon=True)
+        self.jobs, self.pause, self.said = name, pause, None
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(self.pause):
+            self.look()
+
+    def look(self) -> None:
+        lines = ask("squeue", "-h", "-t", "PENDING", "-n", self.jobs, "-o", "%r")
+        reasons = Counter(line.strip() for line in lines)
+        if reasons and set(reasons) != self.said:
+            told = ", ".join(f"{count} for {reason}" for reason, count in sorted(reasons.items()))
+            print(
+                f"queue   {sum(reasons.values())} submitted jobs wait: {told} (`man squeue` explains the reasons)",
+                file=sys.stderr,
+                flush=True,
+            )
+        self.said = set(reasons)
+
+
+def cancel(name: str) -> None:
+    """End all jobs of this name: Snakemake cancels those that it knows, and one may have been on its way."""
+    if ask("squeue", "-h", "-n", name):
+        ask("scancel", f"--name={name}")
+
+
+def leave(name: str) -> None:
+    """End this process although jobs may be left, for the queue does not answer."""
+    cancel(name)
+    print(
+        f"the queue does not answer: leaving; `scancel --name={name}` ends what may be left of this workflow", file=sys.stderr, flush=True
+    )
+    os._exit(1)
+
+
+# ---- in a job
+
+
+def requeued() -> bool:
+    """Puts this job back into the queue if it was stopped for its time limit, whatever the limit on retries; True if SLURM has taken it."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    said = ask("squeue", "-h", "-j", job, "-o", "%T|%L") if job else []
+    state, _, left = said[0].partition("|") if said else ("", "", "")
+    if state != "RUNNING" or (limit := seconds_of(left)) is None or limit > NEARLY:  # one that is cancelled is COMPLETING
+        return False
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    word = "back in the queue" if not done.returncode else f"not taken back into the queue ({done.stderr.strip()})"
+    print(f"the time of job {job} is up: it is {word}", file=sys.stderr, flush=True)
+    return not done.returncode
