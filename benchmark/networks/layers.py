@@ -6,14 +6,17 @@
 from spikingjelly.activation_based import layer
 from torch import nn
 
+from benchmark.networks.convolving import Conv2d
+from benchmark.networks.normalising import BatchNorm2d
 from benchmark.networks.pooling import MaxPool2d
+from benchmark.neurons._normalised import computed
 
 
 def conv_bn(channels_in, channels_out, kernel=1, stride=1, padding=None, groups=1, bias=False):
     """Convolution and batch normalisation over the merged [T*B] batch; same padding unless given."""
     padding = kernel // 2 if padding is None else padding
     return layer.SeqToANNContainer(
-        nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=bias), nn.BatchNorm2d(channels_out)
+        Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=bias), BatchNorm2d(channels_out)
     )
 
 
@@ -65,6 +68,7 @@ class Residual(nn.Sequential):
     """x + f(x)."""
 
     def forward(self, x):
+        x = computed(x)  # once, since it is needed twice
         return x + super().forward(x)
 
 

@@ -1,8 +1,9 @@
 """A leaky neuron over all steps in one pass, forwards and backwards, on the CPU: numba kernels in the input's own storage order.
 
 `Fused` makes a spikingjelly node run them, the T steps going over a block that stays in cache, or by name those of `_triton.py` on a CUDA
-device, see `_back_ends.py`. In double precision (and in half precision on a CPU), with a surrogate that a kernel does not know, or while a
-membrane is carried over from an earlier call, spikingjelly's own implementation runs.
+device, see `_back_ends.py`. Behind a batch normalisation the same pass normalises, see `_normalised.py`. In double precision (and in half
+precision on a CPU), with a surrogate that a kernel does not know, or while a membrane is carried over from an earlier call, spikingjelly's
+own implementation runs. Nothing but the input is kept for the way back: the membranes are charged anew from it, to the bit.
 Spikes are equal to spikingjelly's, gradients agree to 1e-6 (tests/test_neurons.py).
 """
 
@@ -11,17 +12,17 @@ import math
 import numba
 import numpy as np
 import torch
-from numba.extending import overload
 from spikingjelly.activation_based import surrogate
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Neuron, single_precision
+from benchmark.neurons._kernels import BLOCK, _backward, _forward, _straighten
+from benchmark.neurons._normalised import Normalised, computed, gapless, rows
 from benchmark.neurons._surrogates import surrogate_function
 from benchmark.shared.errors import UserError
 
-# Everything that is compiled stands in this file: numba's cache does not notice a change in another one.
 KERNELS = {surrogate.Sigmoid: 0, surrogate.ATan: 1, surrogate.Rect: 2, surrogate.PiecewiseQuadratic: 3}  # numbers of `_surrogate`
-BLOCK = 4096  # elements whose membrane stays in the first-level cache over all T steps
+PLAIN = (None, None, None, None)  # no normalisation, nothing added
 
 
 def leaky(tau, v_threshold, v_reset, detach_reset, decay_input, gradient, alpha) -> dict:
@@ -55,7 +56,7 @@ class Fused(Neuron):
         self.ran |= {name}
         if kernels := one_pass(name):
             return self.fused(x_seq, kernels)
-        x = single_precision(x_seq)
+        x = single_precision(computed(x_seq))
         spikes = self.loop(x) if name == "torch" else super().multi_step_forward(x, *args, **kwargs)
         self.v = self.v.detach()
         return spikes.to(x_seq.dtype)
@@ -83,8 +84,12 @@ class Fused(Neuron):
         rate, function = self.learned_leak(), self.surrogate_function
         reset = math.nan if self.v_reset is None else self.v_reset
         charge = (self.tau if rate is None else None, rate is not None, self.decay_input, self.v_threshold, reset)
-        shared = x.stride(0) == 0 and x.shape[0] > 1
         back = (self.detach_reset, kernels.surrogates[type(function)], function.alpha)
+        if kernels is Pass and isinstance(x, Normalised) and x.waits and (layout := x.layout()):
+            spikes, self.v = NormalisedPass.apply(*x.inputs(), rate, x.norm, layout, charge, back)
+            return spikes
+        x = computed(x)
+        shared = x.stride(0) == 0 and x.shape[0] > 1
         spikes, self.v = kernels.apply(x[0] if shared else x, rate, x.shape[0], shared, charge, back)
         return spikes
 
@@ -110,8 +115,7 @@ def loop(x, v, leak, v_threshold, v_reset, detach_reset, decay_input, fire):
 
 
 class Pass(torch.autograd.Function):
-    """All T steps in one pass over the input in its own storage order; saves the charged membranes, or the input where it is smaller (in
-    half precision, or the same at every step): then the way back charges them anew, to the bit."""
+    """All T steps in one pass over the input in its own storage order."""
 
     surrogates = KERNELS
 
@@ -121,43 +125,85 @@ class Pass(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back):
-        charge = charge if rate is None else (rate.item(), *charge[1:])
+        charge = exact_leak(charge, rate)
         x = _dense(x, 0 if shared else 1)
         spikes = _like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
-        again = x.nbytes < last.element_size() * spikes.numel()
-        charged = torch.empty_like(spikes, dtype=torch.float32) if any(ctx.needs_input_grad) and not again else None
-        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        _forward(_rows(x, 1 if shared else steps), _rows(spikes, steps), _rows(charged, steps), _rows(last, 1), *charge)
-        ctx.save_for_backward(x if again else charged)
+        _use_threads()
+        _forward(rows(x, 1 if shared else steps), *PLAIN, rows(spikes, steps), rows(last, 1), *charge)
+        ctx.save_for_backward(x)
         ctx.constants, ctx.steps, ctx.shared, ctx.learned = (*charge, *back), steps, shared, rate is not None
-        ctx.again = again
         ctx.mark_non_differentiable(last)
         return spikes, last
 
     @staticmethod
     def backward(ctx, grad_spikes, _):
-        (saved,) = ctx.saved_tensors
-        x, charged = (saved, None) if ctx.again else (None, saved)
-        given, grad_spikes = 1 if ctx.shared else ctx.steps, _laid_out(grad_spikes, saved, ctx.shared)
-        grad = torch.empty_like(saved)
-        rates = np.zeros(-(-saved.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
-        rows = _rows(grad_spikes, ctx.steps), _rows(x, given), _rows(charged, given), _rows(grad, given)
-        _backward(*rows, rates, *ctx.constants)
-        return grad, torch.tensor(rates.sum(), dtype=torch.float32) if ctx.learned else None, None, None, None, None
+        (x,) = ctx.saved_tensors
+        given, grad_spikes = 1 if ctx.shared else ctx.steps, _laid_out(grad_spikes, (x.numel(), *x.stride()) if ctx.shared else x.stride())
+        grad = torch.empty_like(x)
+        rates = np.zeros(-(-x.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
+        _use_threads()
+        _backward(rows(grad_spikes, ctx.steps), rows(x, given), *PLAIN, rows(grad, given), rates, None, *ctx.constants)
+        return grad, _summed(rates), None, None, None, None
+
+
+class NormalisedPass(torch.autograd.Function):
+    """What a convolution sends -> normalised, perhaps something added to it, and all T steps, in one pass; statistics are at hand.
+
+    x: [N, C, H, W], channels last; added: [T, B, C, H, W] or None. The way back goes over x twice, as a normalisation's has to.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, added, rate, norm, layout, charge, back):
+        charge = exact_leak(charge, rate)
+        steps, given = layout.shape[0], layout.given
+        spikes = torch.empty_strided(layout.shape, layout.stride, dtype=x.dtype)
+        last = torch.empty_like(spikes[0], dtype=torch.float32)
+        _use_threads()
+        _forward(rows(x, given), *norm.lines(weight, bias), rows(added, given), rows(spikes, steps), rows(last, 1), *charge)
+        ctx.save_for_backward(x, weight, bias, added)
+        ctx.norm, ctx.layout, ctx.constants, ctx.learned = norm, layout, (*charge, *back), rate is not None
+        ctx.mark_non_differentiable(last)
+        return spikes, last
+
+    @staticmethod
+    def backward(ctx, grad_spikes, _):
+        (x, weight, bias, added), norm, layout = ctx.saved_tensors, ctx.norm, ctx.layout
+        steps, given, lines, grad = layout.shape[0], layout.given, norm.lines(weight, bias), torch.empty_like(x)
+        blocks = -(-x.numel() // given // lines[0].size)
+        rates, sums = np.zeros(blocks if ctx.learned else 0), np.empty((blocks, 2, x.shape[1]), np.float32)
+        _use_threads()
+        grad_spikes = rows(_laid_out(grad_spikes, layout.stride), steps)
+        _backward(grad_spikes, rows(x, given), *lines, rows(added, given), rows(grad, given), rates, sums, *ctx.constants)
+        sums = sums.sum(0, dtype=np.float64)
+        to_x = grad if added is None else torch.empty_like(grad)
+        _straighten(rows(grad, 1), rows(x, 1), rows(to_x, 1), *norm.back(weight, sums, x.numel() // x.shape[1]))
+        to_added = None if added is None else grad.as_strided(layout.shape, layout.stride)
+        return to_x, *norm.of_parameters(weight, bias, sums), to_added, _summed(rates), None, None, None, None
+
+
+def exact_leak(charge: tuple, rate) -> tuple:
+    """The charge with a number for its leak: 1 / tau to multiply by where that is learned, or as exact as dividing by tau."""
+    if rate is not None:
+        return rate.item(), *charge[1:]
+    tau, _, *others = charge
+    return (1 / tau, True, *others) if math.frexp(tau)[0] == 0.5 else (tau, False, *others)
+
+
+def _use_threads() -> None:
+    """As many as torch."""
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+def _summed(rates):
+    return torch.tensor(rates.sum(), dtype=torch.float32) if rates.size else None
 
 
 def _dense(x, time_dims):
     """x itself if its storage is one gapless block with time outermost, else a contiguous copy."""
-    expected = 1
-    for stride, size in sorted(
-        (stride, size) for stride, size in zip(x.stride()[time_dims:], x.shape[time_dims:], strict=True) if size > 1
-    ):
-        if stride != expected:
-            return x.contiguous()
-        expected *= size
-    outermost = not time_dims or x.shape[0] == 1 or x.stride(0) == expected
-    return x if outermost else x.contiguous()
+    step = x[0] if time_dims else x
+    outermost = not time_dims or x.shape[0] == 1 or x.stride(0) == step.numel()
+    return x if outermost and gapless(step) else x.contiguous()
 
 
 def _like(x, steps):
@@ -165,249 +211,6 @@ def _like(x, steps):
     return torch.empty_strided((steps, *x.shape), (x.numel(), *x.stride()), dtype=x.dtype, device=x.device)
 
 
-def _laid_out(grad_spikes, saved, shared):
-    """The gradient [T, ...] in the storage order of what was saved, [T, ...] or, shared by all steps, [...]."""
-    layout = (saved.numel(), *saved.stride()) if shared else saved.stride()
-    if grad_spikes.stride() == layout:
-        return grad_spikes
-    return torch.empty_strided(grad_spikes.shape, layout, dtype=saved.dtype, device=saved.device).copy_(grad_spikes)
-
-
-def _rows(x, rows):
-    """A gapless tensor as a [rows, n] numpy view in storage order; bfloat16 as its bits. None gives an empty array."""
-    if x is None:
-        return np.empty((0, 0), np.float32)
-    x = x.detach().as_strided((rows, x.numel() // rows), (x.numel() // rows, 1))
-    return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
-
-
-def _read(values, buffer):
-    """`values` as float32: itself, or bfloat16 bits widened into `buffer`."""
-
-
-def _write(values, buffer):
-    """Where to put float32 results for `values`: itself, or `buffer` until `_finish`."""
-
-
-def _finish(values, buffer):
-    """Round `buffer` half up into bfloat16 bits; nothing to do for float32."""
-
-
-@overload(_read)
-def _(values, buffer):
-    if values.dtype == numba.uint16:
-
-        def widen(values, buffer):
-            bits = buffer.view(np.uint32)
-            for i in range(values.size):
-                bits[i] = np.uint32(values[i]) << np.uint32(16)
-            return buffer
-
-        return widen
-    return lambda values, buffer: values
-
-
-@overload(_write)
-def _(values, buffer):
-    if values.dtype == numba.uint16:
-        return lambda values, buffer: buffer
-    return lambda values, buffer: values
-
-
-@overload(_finish)
-def _(values, buffer):
-    if values.dtype == numba.uint16:
-
-        def narrow(values, buffer):
-            bits = buffer.view(np.uint32)
-            for i in range(values.size):
-                values[i] = np.uint16((bits[i] + np.uint32(0x8000)) >> np.uint32(16))
-
-        return narrow
-    return lambda values, buffer: None
-
-
-kernel = numba.njit(cache=True, error_model="numpy", parallel=True)
-inline = numba.njit(cache=True, error_model="numpy")
-
-
-@inline
-def _charge(x, v, h, leak, learned, decay_input, rest):
-    """h from v and x as spikingjelly computes it: a LIF divides by leak = tau, a parametric LIF multiplies by leak = 1 / tau."""
-    if learned and decay_input:
-        for i in range(v.size):
-            h[i] = v[i] + (x[i] - (v[i] - rest)) * leak
-    elif learned:
-        for i in range(v.size):
-            h[i] = v[i] - (v[i] - rest) * leak + x[i]
-    elif decay_input:
-        for i in range(v.size):
-            h[i] = v[i] + (x[i] - (v[i] - rest)) / leak
-    else:
-        for i in range(v.size):
-            h[i] = v[i] - (v[i] - rest) / leak + x[i]
-
-
-@inline
-def _fire(h, s, v, threshold, reset):
-    """Spikes s of the charged membrane h and what they leave of it, v; a reset of nan takes the threshold away instead."""
-    rest, one, zero = np.float32(reset), np.float32(1), np.float32(0)
-    if reset != reset:
-        for i in range(v.size):
-            s[i] = one if h[i] - threshold >= zero else zero
-            v[i] = h[i] - threshold * s[i]
-    else:
-        for i in range(v.size):
-            fires = h[i] - threshold >= zero
-            s[i] = one if fires else zero
-            v[i] = rest if fires else h[i]
-
-
-@kernel
-def _forward(x, spikes, charged, last, leak, learned, decay_input, threshold, reset):
-    steps, n = spikes.shape
-    leak, threshold, rest = np.float32(leak), np.float32(threshold), np.float32(0 if reset != reset else reset)
-    for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        lo, hi = block * BLOCK, min(n, (block + 1) * BLOCK)
-        v = last[0, lo:hi]
-        v[:] = rest
-        x_buffer, s_buffer, h_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
-        for t in range(steps):
-            current = _read(x[t if x.shape[0] > 1 else 0, lo:hi], x_buffer)
-            h = charged[t, lo:hi] if charged.size > 0 else h_buffer
-            out = spikes[t, lo:hi]
-            _charge(current, v, h, leak, learned, decay_input, rest)
-            _fire(h, _write(out, s_buffer), v, threshold, reset)
-            _finish(out, s_buffer)
-
-
-@inline
-def _tanh(x):
-    """Rational approximation on [-9, 9] (the 13/6 form of Eigen's float tanh): no exp, so that the loop vectorises."""
-    x = min(np.float32(9), max(np.float32(-9), x))
-    y = x * x
-    p = np.float32(-2.76076847742355e-16)
-    p = p * y + np.float32(2.00018790482477e-13)
-    p = p * y + np.float32(-8.60467152213735e-11)
-    p = p * y + np.float32(5.12229709037114e-08)
-    p = p * y + np.float32(1.48572235717979e-05)
-    p = p * y + np.float32(6.37261928875436e-04)
-    p = p * y + np.float32(4.89352455891786e-03)
-    q = np.float32(1.19825839466702e-06)
-    q = q * y + np.float32(1.18534705686654e-04)
-    q = q * y + np.float32(2.26843463243900e-03)
-    q = q * y + np.float32(4.89352518554385e-03)
-    return x * p / q
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath=True)
-def _surrogate(h, g, threshold, kind, alpha):
-    """Surrogate gradient at h into g, by its number in KERNELS; the sigmoid's as alpha / 4 (1 - tanh^2(alpha x / 2))."""
-    threshold, half, quarter = np.float32(threshold), np.float32(alpha / 2), np.float32(alpha / 4)
-    one, slope = np.float32(1), np.float32(math.pi / 2 * alpha)
-    height, edge = np.float32(alpha), np.float32(0.5 / alpha)
-    if kind == 0:
-        for i in range(h.size):
-            y = _tanh(half * (h[i] - threshold))
-            g[i] = quarter * (one - y * y)
-    elif kind == 1:
-        for i in range(h.size):
-            y = slope * (h[i] - threshold)
-            g[i] = half / (one + y * y)
-    elif kind == 2:
-        for i in range(h.size):
-            g[i] = height if abs(h[i] - threshold) < edge else np.float32(0)
-    else:
-        for i in range(h.size):
-            g[i] = height * max(np.float32(0), one - height * abs(h[i] - threshold))
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "arcp"})
-def _step_back(grad_s, h, g, carry, rate, decay_input, threshold, reset, detach_reset):
-    """One step backwards: g (surrogate gradient in, dL/dx out), carry (dL/dv after the step in, before the step out)."""
-    rest, soft = (np.float32(0) if reset != reset else np.float32(reset)), reset != reset
-    threshold, keep, zero = np.float32(threshold), np.float32(1 - rate), np.float32(0)
-    gain, through = np.float32(rate if decay_input else 1), np.float32(0 if detach_reset else 1)
-    if soft:
-        for i in range(h.size):
-            d = (grad_s[i] - through * carry[i] * threshold) * g[i] + carry[i]
-            g[i] = gain * d
-            carry[i] = keep * d
-    else:
-        for i in range(h.size):
-            d = (grad_s[i] + through * carry[i] * (rest - h[i])) * g[i] + (zero if h[i] - threshold >= zero else carry[i])
-            g[i] = gain * d
-            carry[i] = keep * d
-
-
-@inline
-def _sum(g, total, out):
-    for i in range(g.size):
-        total[i] += g[i]
-        out[i] = total[i]
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _rate_gradient(g, h, before, first, rate, decay_input, threshold, reset):
-    """One step's share of dL/d(1/tau): dL/dh times dh/d(1/tau), which is x - (v - rest), or -(v - rest) for an input that does not decay.
-
-    g: dL/dx; h: the charged membrane; before: the one a step earlier, which left v, or anything at the `first` step, where v was at rest.
-    """
-    rest, soft, total, zero = np.float32(0 if reset != reset else reset), reset != reset, np.float32(0), np.float32(0)
-    threshold = np.float32(threshold)
-    for i in range(h.size):
-        fired = before[i] - threshold >= zero
-        left = (before[i] - threshold if soft else rest) if fired else before[i]
-        v = rest if first else left
-        total += g[i] * (h[i] - v if decay_input else rest - v)
-    return total / rate**2 if decay_input else total
-
-
-@inline
-def _leave(h, v, threshold, reset):
-    """`_fire` for the membrane alone."""
-    rest, one, zero = np.float32(reset), np.float32(1), np.float32(0)
-    if reset != reset:
-        for i in range(v.size):
-            v[i] = h[i] - threshold * (one if h[i] - threshold >= zero else zero)
-    else:
-        for i in range(v.size):
-            v[i] = rest if h[i] - threshold >= zero else h[i]
-
-
-@inline
-def _charge_all(x, charged, v, x_buffer, leak, learned, decay_input, threshold, reset):
-    """Every step's charged membrane [T, size] once more, to the bit, from the input [T or 1, size] and the membrane v at rest."""
-    leak, threshold, rest = np.float32(leak), np.float32(threshold), np.float32(0 if reset != reset else reset)
-    v[:] = rest
-    for t in range(len(charged)):
-        _charge(_read(x[t if len(x) > 1 else 0], x_buffer), v, charged[t], leak, learned, decay_input, rest)
-        _leave(charged[t], v, threshold, reset)
-
-
-@kernel
-def _backward(grad_spikes, x, charged, grad, rates, leak, learned, decay_input, threshold, reset, detach_reset, kind, alpha):
-    steps, n = grad_spikes.shape
-    shared, again, rate = grad.shape[0] < steps, charged.size == 0, leak if learned else 1 / leak
-    for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        lo, hi = block * BLOCK, min(n, (block + 1) * BLOCK)
-        s_buffer, g_buffer, x_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
-        carry, total = np.zeros(hi - lo, np.float32), np.zeros(hi - lo, np.float32)
-        anew = np.empty((steps if again else 0, hi - lo), np.float32)
-        if again:
-            _charge_all(x[:, lo:hi], anew, g_buffer, x_buffer, leak, learned, decay_input, threshold, reset)
-        for back in range(steps):
-            t = steps - 1 - back
-            h, incoming = anew[t] if again else charged[t, lo:hi], _read(grad_spikes[t, lo:hi], s_buffer)
-            out = grad[0 if shared else t, lo:hi]
-            g = g_buffer if shared else _write(out, g_buffer)
-            _surrogate(h, g, threshold, kind, alpha)
-            _step_back(incoming, h, g, carry, rate, decay_input, threshold, reset, detach_reset)
-            if learned:
-                before = anew[max(t - 1, 0)] if again else charged[max(t - 1, 0), lo:hi]
-                rates[block] += _rate_gradient(g, h, before, t == 0, rate, decay_input, threshold, reset)
-            if shared:
-                _sum(g, total, _write(out, x_buffer))
-                _finish(out, x_buffer)
-            else:
-                _finish(out, g_buffer)
+def _laid_out(grad, stride):
+    """A gradient in this memory layout."""
+    return grad if grad.stride() == stride else torch.empty_strided(grad.shape, stride, dtype=grad.dtype, device=grad.device).copy_(grad)

@@ -47,7 +47,7 @@ class TritonPass(torch.autograd.Function):
     def backward(ctx, grad_spikes, _):
         x, rate = ctx.saved_tensors
         size, (detach, kind, alpha) = grad_spikes[0].numel(), ctx.back
-        grad_spikes = _laid_out(grad_spikes, x, ctx.shared)
+        grad_spikes = _laid_out(grad_spikes, (x.numel(), *x.stride()) if ctx.shared else x.stride())
         grad = torch.empty_like(x)
         programs = triton.cdiv(size, ctx.constants["BLOCK"])
         rates = None if rate is None else torch.empty(programs, device=x.device)  # of each program, added in order

@@ -17,7 +17,9 @@ import torch
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Stepwise
-from benchmark.neurons._fused import BLOCK, _dense, _rows
+from benchmark.neurons._fused import _dense
+from benchmark.neurons._kernels import BLOCK
+from benchmark.neurons._normalised import rows
 from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
@@ -77,7 +79,7 @@ class Burst(Stepwise):
         sent = torch.empty_like(x)
         values = [torch.empty_like(sent[0]).copy_(torch.as_tensor(value)) for value in (self.v, self.count, self.total, self.theta / 2)]
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        _all_steps(_rows(x, len(x)), _rows(sent, len(x)), *(_rows(value, 1)[0] for value in values), self.bursts, self.corrected)
+        _all_steps(rows(x, len(x)), rows(sent, len(x)), *(rows(value, 1)[0] for value in values), self.bursts, self.corrected)
         self.v, self.count, self.total = values[:3]
         return sent
 

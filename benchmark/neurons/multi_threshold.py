@@ -19,7 +19,9 @@ import torch
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Stepwise
-from benchmark.neurons._fused import BLOCK, _dense, _rows
+from benchmark.neurons._fused import _dense
+from benchmark.neurons._kernels import BLOCK
+from benchmark.neurons._normalised import rows
 from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
@@ -77,7 +79,7 @@ class MultiThreshold(Stepwise):
         sent = torch.empty_like(x)
         v = torch.empty_like(sent[0]).copy_(torch.as_tensor(self.v))
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        _all_steps(_rows(x, len(x)), _rows(sent, len(x)), _rows(v, 1)[0], self.n, self.theta1.item(), self.theta2.item())
+        _all_steps(rows(x, len(x)), rows(sent, len(x)), rows(v, 1)[0], self.n, self.theta1.item(), self.theta2.item())
         self.v = v
         return sent
 
