@@ -11,9 +11,10 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from spikingjelly.activation_based.base import MemoryModule
 
-from benchmark.neurons import Maker, _fused, lif, maker, names, plif
+from benchmark.neurons import Maker, lif, maker, names, plif
 from benchmark.neurons._base import Neuron
-from benchmark.neurons._fused import BLOCK, Fused, Pass
+from benchmark.neurons._fused import Fused, Pass
+from benchmark.neurons._kernels import BLOCK
 from benchmark.neurons._surrogates import SURROGATES, surrogate_function
 from benchmark.pins import kinds as catalogue
 from benchmark.shared.errors import UserError
@@ -203,33 +204,20 @@ def test_without_a_gradient_nothing_is_kept(name, back_end):
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if isinstance(layer(name), Fused)])
-@pytest.mark.parametrize("kept", ["charged", "half", "static"])
-def test_a_fused_neuron_saves_its_membranes_or_its_smaller_input_and_nothing_else(name, kept):
-    """Charged membranes are as large as a float32 input; one in half precision, or the same at every step, is smaller and kept itself."""
+@pytest.mark.parametrize("kept", ["single", "half", "static"])
+def test_a_fused_neuron_saves_its_input_and_nothing_else(name, kept):
+    """Membranes are charged anew on the way back; of a static image one step is there."""
     given = currents(1 if kept == "static" else 4, 3, 500, dtype=torch.bfloat16 if kept == "half" else torch.float32).requires_grad_()
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
         layer(name)(given.expand(4, -1, -1))
     (large,) = [tensor for tensor in saved if tensor.numel() > 1]
-    assert (large.data_ptr() == given.data_ptr()) == (kept != "charged")
-    assert (large.numel(), large.dtype) == (given.numel(), given.dtype)
-
-
-def test_without_a_gradient_the_kernel_writes_no_charged_membrane(monkeypatch):
-    forward, written = _fused._forward, []
-    monkeypatch.setattr(
-        _fused, "_forward", lambda x, spikes, charged, *rest: written.append(charged.size) or forward(x, spikes, charged, *rest)
-    )
-    x = currents(4, 3, 50)
-    with torch.no_grad():
-        layer("lif")(x)
-    layer("lif")(x.requires_grad_())
-    assert written == [0, x.numel()]
+    assert (large.data_ptr(), large.numel(), large.dtype) == (given.data_ptr(), given.numel(), given.dtype)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if isinstance(layer(name), Fused)])
 def test_both_ways_back_give_the_same_gradient(name):
-    """The same currents once as a static image, which is kept itself, and once written out at every step, whose membranes are kept."""
+    """The same currents once as a static image, whose gradient is summed in the pass, and once written out at every step."""
     given = currents(1, 3, 500)
     gradients = []
     for repeat in (lambda x: x.expand(4, -1, -1), lambda x: x.repeat(4, 1, 1)):

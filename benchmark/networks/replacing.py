@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.networks.layers import Residual, Sum
+from benchmark.networks.normalising import BatchNorm2d
 from benchmark.neurons._base import Neuron
 
 SUMMED = 1 / math.sqrt(2)  # alpha of a normalisation whose output another branch is added to
@@ -46,7 +47,7 @@ def with_threshold_norms(network: nn.Module, threshold: float) -> nn.Module:
     ends = (last_of(branch) for part in network.modules() for branch in branches(part))
     summed = {id(last) for last in ends if isinstance(last, nn.BatchNorm2d)}
     for name, module in list(network.named_modules()):
-        if type(module) is nn.BatchNorm2d:
+        if type(module) in (nn.BatchNorm2d, BatchNorm2d):
             scale = threshold * (SUMMED if id(module) in summed else 1.0)
             network.set_submodule(name, ThresholdBatchNorm2d(module.num_features, scale).to(module.weight.device))
     return network
