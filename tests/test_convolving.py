@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from benchmark.networks import convolving
-from benchmark.networks.convolving import Conv2d, whole_numbers
+from benchmark.networks.convolving import Conv2d
+from benchmark.neurons import _packed
+from benchmark.neurons._packed import Like, pack, unpack, whole_numbers
 
 CASES = {  # inputs, outputs, window, stride, padding, groups, side
     "1x1": (16, 24, 1, 1, 0, 1, 6),
@@ -19,7 +21,7 @@ CASES = {  # inputs, outputs, window, stride, padding, groups, side
 
 @pytest.fixture(autouse=True)
 def any_size(monkeypatch):
-    monkeypatch.setattr(convolving, "FEW", 0)
+    monkeypatch.setattr(_packed, "FEW", 0)
 
 
 def spikes(*shape, rate, largest=1, dtype=torch.float32):
@@ -39,7 +41,7 @@ def result(forward, layer, x):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("rate", [0.05, 0.3], ids=["few", "many"])
+@pytest.mark.parametrize("rate", [0.04, 0.3], ids=["few", "many"])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_convolution_of_spikes_is_torchs(case, bias, rate, dtype, monkeypatch):
@@ -51,7 +53,7 @@ def test_a_convolution_of_spikes_is_torchs(case, bias, rate, dtype, monkeypatch)
     x = spikes(3, taken, side, side + 1, rate=rate, dtype=dtype)
     y, kept, grads = result(Conv2d.forward, layer, x)
     expected, _, expected_grads = result(nn.Conv2d.forward, layer, x)
-    assert len(calls) == (rate == 0.05 and groups == 1)
+    assert len(calls) == (rate == 0.04 and groups == 1)
     tolerance = 1e-5 if dtype == torch.float32 else 2**-7
     for one, other in zip((y, *grads), (expected, *expected_grads), strict=True):
         assert one.shape == other.shape and one.dtype == other.dtype and other.any()
@@ -76,10 +78,24 @@ def test_values_decide_what_is_kept(values):
 
 def test_whole_numbers_are_found_beyond_a_block():
     x = spikes(1, 1, 100, 300, rate=0.1)
-    found, largest, share = whole_numbers(x)
-    assert largest == 1 and share == x.mean().item() and torch.equal(torch.from_numpy(found).float(), x.flatten())
+    found, binary, share = whole_numbers(x)
+    assert binary and share == pytest.approx(x.mean().item()) and torch.equal(torch.from_numpy(found).float(), x.flatten())
     x[0, 0, 99, 299] = 0.25
-    assert whole_numbers(x)[0] is None
+    assert whole_numbers(x) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("largest", [1, 9])
+def test_what_is_packed_comes_back(largest, dtype):
+    for x in (
+        spikes(3, 5, 7, 2, rate=0.3, largest=largest, dtype=dtype),
+        spikes(2, 9, 1, 1, rate=0.5, largest=largest, dtype=dtype).contiguous(),
+    ):
+        kept = pack(x)
+        again = unpack(kept, Like.of(x))
+        assert torch.equal(again, x) and again.stride() == x.stride() and again.dtype == dtype
+        assert kept.nbytes == (-(-x.numel() // 8) if largest == 1 else x.numel())
+    assert pack(x + 0.5).dtype == dtype and pack(None) is None
 
 
 def test_autocast_makes_the_precision(monkeypatch):
@@ -97,8 +113,8 @@ def test_autocast_makes_the_precision(monkeypatch):
 
 
 def test_small_inputs_are_left_to_torch(monkeypatch):
-    monkeypatch.setattr(convolving, "FEW", 2**17)
-    monkeypatch.setattr(convolving, "whole_numbers", None)
+    monkeypatch.setattr(_packed, "FEW", 2**17)
+    monkeypatch.setattr(_packed, "_whole", None)
     assert Conv2d(8, 4, 3)(spikes(2, 8, 6, 6, rate=0.1)).requires_grad
 
 

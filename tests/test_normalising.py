@@ -13,7 +13,7 @@ from benchmark.backbones import resnet, sew_resnet, spike_driven_transformer, sp
 from benchmark.measuring.counter import Counter
 from benchmark.networks.layers import First, Residual, Sum, conv_bn
 from benchmark.networks.normalising import BatchNorm2d
-from benchmark.neurons import _fused, lif, maker, plif
+from benchmark.neurons import _fused, _packed, lif, maker, plif
 from benchmark.neurons._normalised import Normalised, moments
 
 PRECISIONS = {torch.float32: 1e-5, torch.bfloat16: 2**-6}  # of the largest; in half precision the slow way rounds in between
@@ -68,10 +68,10 @@ def result(norm, fire, x, shape, extra=None):
 
 
 def assert_close(found, expected, tolerance):
-    """Each to so much of its largest value."""
+    """Each to so much of its largest value, or of one."""
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape and one.dtype == other.dtype
-        assert (one.float() - other.float()).abs().max() <= tolerance * other.float().abs().max(), (one, other)
+        assert (one.float() - other.float()).abs().max() <= tolerance * max(1, other.float().abs().max()), (one, other)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=["fp32", "bf16"])
@@ -140,19 +140,24 @@ def test_a_static_image_is_normalised_once(passes):
 
 
 LOOKS = {
-    "its sum": lambda y: y.sum(),
+    "its sum": lambda y: weighted(y),
     "a copy": lambda y: (y.clone() * y.detach()).sum(),
     "a maximum": lambda y: nn.functional.max_pool2d(y.flatten(0, 1), 2).sum(),
-    "a gradient of another kind": lambda y: Doubled.apply(y).sum(),
+    "a gradient of another kind": lambda y: weighted(Doubled.apply(y)),
     "added and looked at": lambda y: (y + y.detach()).square().sum(),
-    "added to itself": lambda y: (y + y).square().sum(),
+    "added to itself": lambda y: weighted(y + y),
     "in place": lambda y: nn.functional.relu(y * 1, inplace=True).sum() + y.relu_().sum(),
-    "numbers": lambda y: y.sum() * float(y.detach().numpy().max()),
+    "numbers": lambda y: weighted(y) * float(y.detach().numpy().max()),
     "the neuron twice": lambda y: lif.neuron(**lif.EXAMPLE)(y).sum() + lif.neuron(**{**lif.EXAMPLE, "tau": 4.0})(y).sum(),
     "looked at, then the neuron": lambda y: y.square().sum() * 1e-3 + lif.neuron(**lif.EXAMPLE)(y).sum(),
     "cut off": lambda y: lif.neuron(**lif.EXAMPLE)(y.detach()).sum() + y.mean(),
     "other shapes": lambda y: (y.flatten(3).mean(3) + y.transpose(0, 1)[0].sum()).sum(),
 }  # fmt: skip
+
+
+def weighted(y):
+    """A sum, whose gradient a normalisation does not take away."""
+    return (y * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))).sum()
 
 
 class Doubled(torch.autograd.Function):
@@ -249,6 +254,21 @@ def test_counting_sees_the_same_spikes(name):
 
 def test_names_of_weights_are_torchs():
     assert list(conv_bn(3, 4).state_dict()) == list(SeqToANNContainer(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4)).state_dict())
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["real", "whole"])
+def test_what_is_added_is_kept_as_it_is_or_as_bytes(whole, passes, monkeypatch):
+    monkeypatch.setattr(_packed, "FEW", 0)
+    extra = drawn(8, 6, 4, 4, seed=2).unflatten(0, (4, 2)).abs()
+    extra = extra.round() if whole else extra
+    norm, saved = norm_of(6), []
+    slow = torchs(copy.deepcopy(norm))
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor) or tensor, lambda tensor: tensor):
+        found = result(norm, NEURONS["lif"](), drawn(8, 6, 4, 4), (4, 2), extra)
+    assert any(tensor.dtype == torch.uint8 and tensor.nbytes == extra.numel() for tensor in saved) == whole
+    expected = result(slow, NEURONS["lif"](), drawn(8, 6, 4, 4), (4, 2), extra)
+    assert torch.equal(found[0], expected[0]) and len(passes) == 1
+    assert_close(found[1], expected[1], 1e-5)
 
 
 @pytest.mark.parametrize("kept", ["alone", "added"])

@@ -3,29 +3,6 @@
 import numba
 import numpy as np
 
-from benchmark.neurons._kernels import _get  # numba's cache does not notice a change there
-
-BLOCK = 8192  # values that are looked at before the first that is no whole number ends it
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _whole(x, found):
-    """x as bytes; the largest, and how many are not 0; (-1, 0) where a value is no whole number from 0 to 255."""
-    largest, count = 0, 0
-    for start in range(0, x.size, BLOCK):
-        others, most, ones = np.int32(0), np.int32(0), np.int32(0)  # of 32 bits, so that the loop is vectorised
-        for i in range(start, min(x.size, start + BLOCK)):
-            value = _get(x, i)
-            number = np.int32(value) & np.int32(255)
-            others |= np.int32(np.float32(number) != value)
-            most = max(most, number)
-            ones += np.int32(number != np.int32(0))
-            found[i] = number
-        if others:
-            return -1, 0
-        largest, count = max(largest, most), count + ones
-    return largest, count
-
 
 @numba.njit(cache=True, error_model="numpy")
 def _list(table, starts, found):

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmark.networks._events import _add_gradients, _add_weights, _list, _whole
-from benchmark.neurons._normalised import computed, gapless, rows
+from benchmark.networks._events import _add_gradients, _add_weights, _list
+from benchmark.neurons._normalised import computed
+from benchmark.neurons._packed import Like, whole_numbers
 
 SPARSE = {torch.float32: 0.12, torch.bfloat16: 0.06}  # up to this share of ones each is added by itself: docs/training_step.md
-FEW = 2**17  # values up to which what is kept does not matter, and the time to look at them does
 
 
 class Conv2d(nn.Conv2d):
@@ -24,51 +24,39 @@ class Conv2d(nn.Conv2d):
     def forward(self, x):
         """[N, C, H, W] -> [N, C', H', W']."""
         x = computed(x)
-        if not (torch.is_grad_enabled() and self.weight.requires_grad and self.keeps(x)):
-            return super().forward(x)
-        whole, largest, share = whole_numbers(x)
-        if whole is None:
+        if not (torch.is_grad_enabled() and self.weight.requires_grad and self.fits(x) and (whole := whole_numbers(x))):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         x, weight, bias = (None if each is None else each.to(dtype) for each in (x, self.weight, self.bias))
-        return Convolution.apply(x, weight, bias, whole, largest, share, (self.stride, self.padding, self.dilation, self.groups))
+        return Convolution.apply(x, weight, bias, whole, (self.stride, self.padding, self.dilation, self.groups))
 
-    def keeps(self, x) -> bool:
-        fits = x.device.type == "cpu" and x.dtype in SPARSE and x.dim() == 4 and x.numel() > FEW and gapless(x)
-        return fits and self.padding_mode == "zeros" and not isinstance(self.padding, str)
-
-
-def whole_numbers(x: torch.Tensor) -> tuple:
-    """Values 0 to 255 as bytes in storage order, the largest, and the share that is not 0; None for the first if there are others."""
-    found = np.empty(x.numel(), np.uint8)
-    largest, count = _whole(rows(x, 1)[0], found)
-    return None if largest < 0 else found, largest, count / len(found)
+    def fits(self, x) -> bool:
+        return x.dim() == 4 and self.padding_mode == "zeros" and not isinstance(self.padding, str)
 
 
 class Convolution(torch.autograd.Function):
-    """A convolution of `whole`, the values of x; geometry: stride, padding, dilation, groups."""
+    """A convolution of x, whose values are `whole`; geometry: stride, padding, dilation, groups."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, whole, largest, share, geometry):
-        stride, _, dilation, groups = geometry
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        ctx.sparse = last and largest <= 1 and share <= SPARSE[x.dtype] and dilation == (1, 1) and groups == 1
-        ctx.binary, ctx.geometry, ctx.biased = largest <= 1, geometry, bias is not None
-        ctx.like = x.shape, x.stride(), x.dtype
-        ctx.save_for_backward(torch.from_numpy(np.packbits(whole) if ctx.binary else whole), weight)
-        return event_driven(whole, weight, bias, geometry, x.shape) if ctx.sparse else functional.conv2d(x, weight, bias, *geometry)
+    def forward(ctx, x, weight, bias, whole, geometry):
+        _, _, dilation, groups = geometry
+        few = whole.binary and whole.share <= SPARSE[x.dtype]
+        ctx.few = few and dilation == (1, 1) and groups == 1 and x.is_contiguous(memory_format=torch.channels_last)
+        ctx.like, ctx.geometry, ctx.biased = Like.of(x), geometry, bias is not None
+        ctx.save_for_backward(whole.kept(), weight)
+        return event_driven(whole.values, weight, bias, geometry, x.shape) if ctx.few else functional.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
     def backward(ctx, grad):
-        (kept, weight), (stride, padding, dilation, groups), (shape, order, dtype) = ctx.saved_tensors, ctx.geometry, ctx.like
-        whole = np.unpackbits(kept.numpy(), count=shape.numel()) if ctx.binary else kept.numpy()
-        x = torch.from_numpy(whole).to(dtype).as_strided(shape, order)
-        wanted = [ctx.needs_input_grad[0], not ctx.sparse, False]  # asked for the bias's, it would compute the weights' as well
+        (kept, weight), (stride, padding, dilation, groups) = ctx.saved_tensors, ctx.geometry
+        values = ctx.like.values(kept)
+        x = ctx.like.tensor(values)
+        wanted = [ctx.needs_input_grad[0], not ctx.few, False]  # asked for the bias's, it would compute the weights' as well
         back = torch.ops.aten.convolution_backward
         to_x, to_weight, _ = back(grad, x, weight, None, stride, padding, dilation, False, [0, 0], groups, wanted)
-        if ctx.sparse:
-            to_weight = event_driven_gradient(whole, grad, weight, ctx.geometry, shape)
-        return to_x, to_weight, grad.sum((0, 2, 3)) if ctx.biased else None, None, None, None, None
+        if ctx.few:
+            to_weight = event_driven_gradient(values, grad, weight, ctx.geometry, x.shape)
+        return to_x, to_weight, grad.sum((0, 2, 3)) if ctx.biased else None, None, None
 
 
 def event_driven(whole, weight, bias, geometry, shape) -> torch.Tensor:

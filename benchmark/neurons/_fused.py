@@ -16,8 +16,9 @@ from spikingjelly.activation_based import surrogate
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Neuron, single_precision
-from benchmark.neurons._kernels import BLOCK, _backward, _forward, _straighten
+from benchmark.neurons._kernels import BLOCK, _backward, _forward, _straighten, parts
 from benchmark.neurons._normalised import Normalised, computed, gapless, rows
+from benchmark.neurons._packed import Like, pack, unpack
 from benchmark.neurons._surrogates import surrogate_function
 from benchmark.shared.errors import UserError
 
@@ -141,7 +142,7 @@ class Pass(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         given, grad_spikes = 1 if ctx.shared else ctx.steps, _laid_out(grad_spikes, (x.numel(), *x.stride()) if ctx.shared else x.stride())
         grad = torch.empty_like(x)
-        rates = np.zeros(-(-x.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
+        rates = np.zeros(parts(x.numel() // given, BLOCK) if ctx.learned else 0)  # added in order whatever the threads
         _use_threads()
         _backward(rows(grad_spikes, ctx.steps), rows(x, given), *PLAIN, rows(grad, given), rates, None, *ctx.constants)
         return grad, _summed(rates), None, None, None, None
@@ -161,17 +162,19 @@ class NormalisedPass(torch.autograd.Function):
         last = torch.empty_like(spikes[0], dtype=torch.float32)
         _use_threads()
         _forward(rows(x, given), *norm.lines(weight, bias), rows(added, given), rows(spikes, steps), rows(last, 1), *charge)
-        ctx.save_for_backward(x, weight, bias, added)
+        ctx.save_for_backward(x, weight, bias, pack(added))
         ctx.norm, ctx.layout, ctx.constants, ctx.learned = norm, layout, (*charge, *back), rate is not None
+        ctx.added = None if added is None else Like.of(added)
         ctx.mark_non_differentiable(last)
         return spikes, last
 
     @staticmethod
     def backward(ctx, grad_spikes, _):
         (x, weight, bias, added), norm, layout = ctx.saved_tensors, ctx.norm, ctx.layout
+        added = unpack(added, ctx.added)
         steps, given, lines, grad = layout.shape[0], layout.given, norm.lines(weight, bias), torch.empty_like(x)
-        blocks = -(-x.numel() // given // lines[0].size)
-        rates, sums = np.zeros(blocks if ctx.learned else 0), np.empty((blocks, 2, x.shape[1]), np.float32)
+        count = parts(x.numel() // given, lines[0].size)
+        rates, sums = np.zeros(count if ctx.learned else 0), np.empty((count, 2, x.shape[1]), np.float32)
         _use_threads()
         grad_spikes = rows(_laid_out(grad_spikes, layout.stride), steps)
         _backward(grad_spikes, rows(x, given), *lines, rows(added, given), rows(grad, given), rates, sums, *ctx.constants)

@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 BLOCK = 4096  # elements whose membrane stays in the first-level cache over all T steps
+TOGETHER = 16  # blocks of a part, which is one thread's
 
 
 kernel = numba.njit(cache=True, error_model="numpy", parallel=True)
@@ -35,6 +36,16 @@ def _bits(typing, value):
 @intrinsic
 def _from_bits(typing, value):
     return types.float32(types.uint32), lambda context, builder, signature, values: builder.bitcast(values[0], ir.FloatType())
+
+
+def parts(n, length):
+    """How many there are of n elements."""
+    return (n + TOGETHER * length - 1) // (TOGETHER * length)
+
+
+@overload(parts, inline="always")
+def _(n, length):
+    return lambda n, length: (n + TOGETHER * length - 1) // (TOGETHER * length)
 
 
 def _get(values, i):
@@ -156,15 +167,17 @@ def _forward(x, scale, shift, mean, added, spikes, last, leak, multiplies, decay
     steps, n = spikes.shape
     leak, threshold, rest = np.float32(leak), np.float32(threshold), np.float32(0 if reset != reset else reset)
     length = _block(scale)
-    for block in numba.prange((n + length - 1) // length):
-        lo, hi = block * length, min(n, (block + 1) * length)
-        v, h = last[0, lo:hi], np.empty(hi - lo, np.float32)
-        v[:] = rest
-        for t in range(steps):
-            given = t if x.shape[0] > 1 else 0
-            plus = _part(added, given, lo, hi)
-            _charge(x[given, lo:hi], scale, shift, plus, v, h, leak, multiplies, decay_input, rest)
-            _fire(h, spikes[t, lo:hi], v, threshold, reset)
+    for part in numba.prange(parts(n, length)):
+        charged = np.empty(length, np.float32)
+        for lo in range(part * TOGETHER * length, min(n, (part + 1) * TOGETHER * length), length):
+            hi = min(n, lo + length)
+            v, h = last[0, lo:hi], charged[: hi - lo]
+            v[:] = rest
+            for t in range(steps):
+                given = t if x.shape[0] > 1 else 0
+                plus = _part(added, given, lo, hi)
+                _charge(x[given, lo:hi], scale, shift, plus, v, h, leak, multiplies, decay_input, rest)
+                _fire(h, spikes[t, lo:hi], v, threshold, reset)
 
 
 @inline
@@ -292,18 +305,18 @@ def _(g, x, mean, first, second):
     return lambda g, x, mean, first, second: _add_products(g, x, mean, first, second)
 
 
-def _keep(first, second, sums, block):
-    """A block's sums, by channel; nothing where there is no normalisation."""
+def _keep(first, second, sums, part):
+    """A part's sums, by channel; nothing where there is no normalisation."""
 
 
 @overload(_keep)
-def _(first, second, sums, block):
+def _(first, second, sums, part):
     if isinstance(sums, types.NoneType):
-        return lambda first, second, sums, block: None
+        return lambda first, second, sums, part: None
 
-    def keep(first, second, sums, block):
-        _by_channel(first, sums[block, 0])
-        _by_channel(second, sums[block, 1])
+    def keep(first, second, sums, part):
+        _by_channel(first, sums[part, 0])
+        _by_channel(second, sums[part, 1])
 
     return keep
 
@@ -312,40 +325,42 @@ def _(first, second, sums, block):
 def _backward(
     grad_spikes, x, scale, shift, mean, added, grad, rates, sums, leak, multiplies, decay_input, threshold, reset, detach_reset, kind, alpha
 ):
-    """dL/dspikes [T, n] -> grad [T or 1, n], dL/d of what came in; of each block the share of dL/d(1/tau), and `_add_up` by channel.
+    """dL/dspikes [T, n] -> grad [T or 1, n], dL/d of what came in; of each part the share of dL/d(1/tau), and `_add_up` by channel.
 
     Every step's charged membrane is computed once more, to the bit.
     """
     steps, n = grad_spikes.shape
     shared, rate, rest = grad.shape[0] < steps, leak if multiplies else 1 / leak, np.float32(0 if reset != reset else reset)
     length = _block(scale)
-    for block in numba.prange((n + length - 1) // length):
-        lo, hi = block * length, min(n, (block + 1) * length)
-        charged, work = np.empty((steps, hi - lo), np.float32), np.zeros((5, hi - lo), np.float32)
-        v, carry, total, first, second = work[0], work[1], work[2], work[3], work[4]
-        v[:] = rest
-        for t in range(steps):
-            given = t if x.shape[0] > 1 else 0
-            plus = _part(added, given, lo, hi)
-            _charge(x[given, lo:hi], scale, shift, plus, v, charged[t], np.float32(leak), multiplies, decay_input, rest)
-            _leave(charged[t], v, np.float32(threshold), reset)
-        g = v
-        for back in range(steps):
-            t = steps - 1 - back
-            h = charged[t]
-            _surrogate(h, g, threshold, kind, alpha)
-            _step_back(grad_spikes[t, lo:hi], h, g, carry, rate, decay_input, threshold, reset, detach_reset)
-            if rates.size > 0:
-                rates[block] += _rate_gradient(g, h, charged[max(t - 1, 0)], t == 0, rate, decay_input, threshold, reset)
+    for part in numba.prange(parts(n, length)):
+        membranes, work = np.empty((steps, length), np.float32), np.zeros((5, length), np.float32)
+        first, second = work[3], work[4]
+        for lo in range(part * TOGETHER * length, min(n, (part + 1) * TOGETHER * length), length):
+            hi = min(n, lo + length)
+            charged, v, carry, total = membranes[:, : hi - lo], work[0, : hi - lo], work[1, : hi - lo], work[2, : hi - lo]
+            v[:], carry[:], total[:] = rest, 0, 0
+            for t in range(steps):
+                given = t if x.shape[0] > 1 else 0
+                plus = _part(added, given, lo, hi)
+                _charge(x[given, lo:hi], scale, shift, plus, v, charged[t], np.float32(leak), multiplies, decay_input, rest)
+                _leave(charged[t], v, np.float32(threshold), reset)
+            g = v
+            for back in range(steps):
+                t = steps - 1 - back
+                h = charged[t]
+                _surrogate(h, g, threshold, kind, alpha)
+                _step_back(grad_spikes[t, lo:hi], h, g, carry, rate, decay_input, threshold, reset, detach_reset)
+                if rates.size > 0:
+                    rates[part] += _rate_gradient(g, h, charged[max(t - 1, 0)], t == 0, rate, decay_input, threshold, reset)
+                if shared:
+                    _add(g, total)
+                else:
+                    _copy(g, grad[t, lo:hi])
+                    _add_up(g, x[t, lo:hi], mean, first, second)
             if shared:
-                _add(g, total)
-            else:
-                _copy(g, grad[t, lo:hi])
-                _add_up(g, x[t, lo:hi], mean, first, second)
-        if shared:
-            _copy(total, grad[0, lo:hi])
-            _add_up(total, x[0, lo:hi], mean, first, second)
-        _keep(first, second, sums, block)
+                _copy(total, grad[0, lo:hi])
+                _add_up(total, x[0, lo:hi], mean, first, second)
+        _keep(first, second, sums, part)
 
 
 # ---- a normalisation of channels; `scale`, `mean` and so on are lines, its values for each channel repeated over a block of positions
@@ -361,9 +376,10 @@ def _straight(grad, x, factor, slope, mean, shift, out):
 def _straighten(grad, x, out, factor, slope, mean, shift):
     """dL/dx of a normalisation, [1, n]: factor dL/dy - slope (x - mean) - shift."""
     n, length = x.shape[1], factor.size
-    for block in numba.prange((n + length - 1) // length):
-        lo, hi = block * length, min(n, (block + 1) * length)
-        _straight(grad[0, lo:hi], x[0, lo:hi], factor, slope, mean, shift, out[0, lo:hi])
+    for part in numba.prange(parts(n, length)):
+        for lo in range(part * TOGETHER * length, min(n, (part + 1) * TOGETHER * length), length):
+            hi = min(n, lo + length)
+            _straight(grad[0, lo:hi], x[0, lo:hi], factor, slope, mean, shift, out[0, lo:hi])
 
 
 @fused
