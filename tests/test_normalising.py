@@ -88,7 +88,8 @@ def test_one_pass_is_a_normalisation_and_a_neuron(shape, dtype, added, passes):
     assert len(passes) == 1 and spikes.any() and not spikes.all()
     mean, variance = moments(x)
     y = nn.functional.batch_norm(x, mean, variance, norm.weight, norm.bias, False, 0.0, norm.eps).unflatten(0, shape[:2])
-    assert torch.equal(spikes, NEURONS["lif"]()((y if extra is None else extra + y).detach()))
+    alone = NEURONS["lif"]()
+    assert torch.equal(spikes, alone((y if extra is None else extra + y).detach()))
     spikes_slow, grads_slow, buffers_slow = result(slow, fire_slow, x, shape[:2], extra)
     assert len(passes) == 1 and (spikes != spikes_slow).float().mean() <= (0 if dtype == torch.float32 else 2e-3)
     assert_close(grads, grads_slow, PRECISIONS[dtype])
@@ -303,3 +304,13 @@ def test_both_branches_of_a_sum_have_their_gradients():
         (module(x) * torch.randn(4, 2, 8, 4, 4, generator=torch.Generator().manual_seed(1))).sum().backward()
         grads.append([x.grad, *(parameter.grad for parameter in module.parameters())])
     assert_close(*grads, 1e-4)
+
+
+@pytest.mark.parametrize("tau", [2.0, 3.0, 4 / 3])
+def test_a_leak_is_a_quotient_to_the_bit(tau):
+    """A product stands for it where tau is a power of two alone."""
+    node, x = lif.neuron(**{**lif.EXAMPLE, "tau": tau}), drawn(4, 5, 40, 40)
+    node(x)
+    function = node.surrogate_function
+    _, membrane = _fused.loop(x, torch.zeros(5, 40, 40), lambda value: value / tau, 1.0, 0.0, True, True, function)
+    assert torch.equal(node.v, membrane)

@@ -23,7 +23,7 @@ fused = numba.njit(cache=True, error_model="numpy", fastmath={"contract"})  # wh
 
 @intrinsic
 def _fma(typing, a, b, c):
-    """a b + c, rounded once, as torch's normalisation does."""
+    """a b + c, rounded once."""
     one = types.float32
     return one(one, one, one), lambda context, builder, signature, values: builder.fma(*values)
 

@@ -71,7 +71,7 @@ class Norm:
         return np.float32(1) / np.sqrt(self.variance.numpy() + np.float32(self.eps))
 
     def lines(self, weight, bias) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """scale, shift and mean of `_kernels.py`: y = scale x + shift, as torch computes it."""
+        """scale, shift and mean of `_kernels.py`: y = scale x + shift; torch's own may differ in the last bit."""
         scale = self.scale if weight is None else self.scale * weight.detach().numpy()
         shift = (0 if bias is None else bias.detach().numpy()) - self.mean.numpy() * scale
         return line(scale), line(shift), line(self.mean.numpy())
