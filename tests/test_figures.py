@@ -250,7 +250,7 @@ def test_a_surface_ends_with_its_roughness(tmp_path):
     pretend(tmp_path, line.runs[0], files={"surface": grid(lambda a, b: a * a + b * b)})
     points = figures.drawn(line, "smoke", tmp_path)
     assert len(points) == 26 and points[-1]["roughness"] == pytest.approx(0.25) and "roughness" not in points[0]
-    assert (points[0]["a"], points[0]["b"], points[0]["loss"]) == ("-1.0", "-1.0", 2.0)
+    assert (points[0]["a"], points[0]["b"], points[0]["loss"]) == (-1.0, -1.0, 2.0)
 
 
 def test_a_figure_is_partial_while_runs_are_missing_and_loads_no_torch(tmp_path):

@@ -113,7 +113,7 @@ def around(measured: Measured, root: Path) -> list[dict]:
     """The loss on the grid around the weights, then one line with the roughness of the whole."""
     grids = files(measured, root, "surface.csv")
     points = [
-        {"a": point[0]["a"], "b": point[0]["b"], **averaged("loss", [float(line["loss"]) for line in point])}
+        {"a": float(point[0]["a"]), "b": float(point[0]["b"]), **averaged("loss", [float(line["loss"]) for line in point])}
         for point in zip(*grids, strict=True)
     ]
     return [*points, averaged("roughness", [roughness(grid) for grid in grids])]
