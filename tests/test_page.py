@@ -276,7 +276,9 @@ def test_the_papers_figures_are_drawn_of_what_ran(tmp_path):
     kind = of_figures.KINDS["loss_surface"]
     points = of_figures.points("figure4_ldd", kind, chosen, tmp_path)
     assert [(point["a"], point["b"], point["loss"]) for point in points[:2]] == [(-1, -1, 9.5), (-1, 0, 1.5)]
-    assert all(isinstance(point[key], float) for point in points for key in "ab"), "text would stand in the order of its letters: -0.2, -1, 0"
+    assert all(isinstance(point[key], float) for point in points for key in "ab"), (
+        "text would stand in the order of its letters: -0.2, -1, 0"
+    )
     assert len(points) == 9 and {point["line"] for point in points} == {"1: Spikformer Spikformer-4-384 CIFAR10"}
 
 
