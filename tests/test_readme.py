@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+import zipfile
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -135,6 +136,13 @@ def reports(line, whole, **_):
     whole.does(line)
     assert len(rows(whole.folder / "results/published.csv")) == len(published.numbers())
     assert len(rows(whole.folder / "results/audit.csv")) > 100 and len(rows(whole.folder / "results/coverage.csv")) > 100
+
+
+def packed(line, whole, **_):
+    """As printed, where there is a table of pins at least."""
+    whole.does("snakemake --cores 1 results/published.csv")
+    whole.does(line)
+    assert zipfile.is_zipfile(whole.folder / "report.zip")
 
 
 def status(line, whole, **_):
@@ -318,6 +326,7 @@ STAND_INS = {  # pattern of a printed command: how it is tested
     r"uv run pytest": suite,
     r"uv run": prefix,
     r"uv sync --extra \w+": extra,
+    r"snakemake --report report\.zip": packed,
     r"snakemake .*results/published\.csv results/audit\.csv results/coverage\.csv": reports,
     r"snakemake (?!.*(published|audit|coverage|slurm)).*results/.*": planned,
     r"snakemake --profile profiles/slurm .*": submitted,

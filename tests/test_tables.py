@@ -341,8 +341,8 @@ def test_a_row_that_learns_from_what_failed_says_so(tmp_path):
 
 def test_what_cannot_run_says_why_in_the_file_and_not_to_the_reader(tmp_path):
     text = tables.write("table1_tser", SMOKE, tmp_path)
-    row = next(row for row in tables.build("table1_tser", SMOKE, tmp_path) if row["method"] == "LSG")
-    assert row["accuracy_verdict"] == "not implemented" and row["why"].startswith("method lsg: ") and row["why"] not in text
+    row = next(row for row in tables.build("table1_tser", SMOKE, tmp_path) if row["method"] == "IM-LIF")
+    assert row["accuracy_verdict"] == "not implemented" and row["why"].startswith("method im-lif: ") and row["why"] not in text
 
 
 def test_one_damaged_seed_is_told_even_if_others_are_whole(tmp_path):

@@ -39,6 +39,7 @@ from benchmark.training.forms._base import seed_everything
 from benchmark.training.loop import INTERRUPTED, Training
 from benchmark.training.optimiser import Precision
 from benchmark.training.pulse import EVERY, Pulse
+from benchmark.training.world import ALONE
 
 STEPS, TRAIN, TEST = 4, 64, 32  # steps of one epoch, images
 AUGMENTED = {"flip": 0.5, "mixup": 0.2, "randaugment": "rand-m9-mstd0.5-inc1"}
@@ -271,7 +272,8 @@ def test_accuracies_over_time_by_hand():
     first, second = (torch.tensor(each).float().transpose(0, 1) for each in ([steady, fading, late], [lucky]))
     module = Answering(first, second).train()
     images = torch.zeros(4, 3, 2, 2)
-    shown = SimpleNamespace(test=lambda: zip(images.split(3), torch.zeros(4, dtype=torch.int64).split(3), strict=True))
+    batches = list(zip(images.split(3), torch.zeros(4, dtype=torch.int64).split(3), strict=True))
+    shown = SimpleNamespace(test=lambda: batches, form=SimpleNamespace(world=ALONE, axis=0))
     seen = []
     found = evaluate(module, shown, Precision("fp32", torch.device("cpu")), SimpleNamespace(seen=seen.append))
     assert found.by_step == [50.0, 25.0, 75.0]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmark.shared.errors import UserError
 from benchmark.training import device
+from benchmark.training import world as worlds
 from benchmark.training.batches import load
 from benchmark.training.world import World
 from tests import helpers
@@ -157,3 +158,20 @@ def test_more_gpus_than_there_are_is_a_mistake(monkeypatch, tmp_path, released):
     with pytest.raises(UserError, match="4 devices are asked for, and 'auto' is 3"):
         device.choose("auto", 4)
     assert not released and [each.type for each in device.choose("cpu", 2)] == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_answers_come_together_in_order(rank, monkeypatch):
+    """Eight images of three processes, [T, B, classes]: shares of 2, 3 and 3, sent as long as the longest."""
+    whole = torch.arange(2 * 8 * 4.0).view(2, 8, 4)
+
+    def all_gather(found, mine):
+        for each, place in enumerate(found):
+            share = World(each, 3).share(8)
+            place[: share.stop - share.start] = whole[:, share].movedim(1, 0)
+        share = World(rank, 3).share(8)
+        assert torch.equal(mine[: share.stop - share.start], whole[:, share].movedim(1, 0))
+
+    monkeypatch.setattr(worlds.distributed, "all_gather", all_gather)
+    mine = World(rank, 3)
+    assert torch.equal(mine.gathered(whole[:, mine.share(8)], 8, 1), whole)
