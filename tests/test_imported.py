@@ -27,7 +27,7 @@ def runs():
 def elsewhere(root, run, weights=b"weights", **changes):
     """A whole finished run below `root`."""
     folder = root / run.folder
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.pt").write_bytes(weights)
     values = made.metrics(run, weights=sha256(folder / "weights.pt"), **changes)
     write_sealed(folder / "metrics.json", values)
@@ -37,6 +37,22 @@ def elsewhere(root, run, weights=b"weights", **changes):
         writer.writerows({"epoch": epoch, "accuracy": value} for epoch, value in enumerate(values["accuracy_by_epoch"], 1))
     (folder / "layers.csv").write_text("layer\n")
     return folder
+
+
+def test_answers_to_the_test_images_come_along_and_are_held_against_their_checksum(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    here.mkdir()
+    _, teacher = runs()
+    folder = tmp_path / "there" / teacher.folder
+    folder.mkdir(parents=True)
+    (folder / "predictions.npz").write_bytes(b"answers")
+    elsewhere(there, teacher, predictions=sha256(folder / "predictions.npz"))
+    (folder / "predictions.npz").write_bytes(b"others")
+    (answer,) = imported.bring(there, here, SMOKE)
+    assert answer.word == "refused" and "predictions.npz is damaged: its checksum is" in answer.why
+    (folder / "predictions.npz").write_bytes(b"answers")
+    (answer,) = imported.bring(there, here, SMOKE)
+    assert answer.word == "taken" and (here / teacher.folder / "predictions.npz").read_bytes() == b"answers"
 
 
 def said(answers):

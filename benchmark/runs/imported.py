@@ -23,6 +23,7 @@ from benchmark.shared.files import lock, read_sealed, replacing, sha256, write_j
 NOTE = "imported.json"
 FILES = ("weights.pt", "curve.csv", "layers.csv", "metrics.json")  # metrics.json last: it means done
 PARTS = "parts.pt"  # of a method that keeps its trained parts
+ANSWERS = "predictions.npz"  # to the test images, which claims are tested over
 SEED = re.compile(r"seed(0|[1-9][0-9]*)", re.ASCII)
 
 
@@ -97,10 +98,10 @@ def wrong(run: Run, source: Path, root: Path) -> str:
     values, why = run.read(source)
     if values is None:
         return f"its metrics.json is damaged: {why}"
-    if lacking := [name for name in files(run) if not (source / run.folder / name).is_file()]:
+    if lacking := [name for name in files(run, values) if not (source / run.folder / name).is_file()]:
         return f"it lacks {', '.join(lacking)}"
-    for name in weights(run):
-        if (found := sha256(source / run.folder / name)) != (written := values.get(name.removesuffix(".pt"))):
+    for name in sealed(run, values):
+        if (found := sha256(source / run.folder / name)) != (written := values.get(Path(name).stem)):
             return f"its {name} is damaged: its checksum is {found}, metrics.json has {written}"
     if curve(source / run.folder) != (values["accuracy_by_epoch"] or [values["accuracy"]]):
         return "its curve.csv is damaged: the accuracies are not those of metrics.json"
@@ -117,14 +118,15 @@ def wrong(run: Run, source: Path, root: Path) -> str:
     return ""
 
 
-def weights(run: Run) -> tuple[str, ...]:
-    """The files of weights that a run leaves, each of which metrics.json has the checksum of."""
-    return ("weights.pt", PARTS) if kinds.method(run.resolved.spec["method"]["name"]).tables.get("keeps") else ("weights.pt",)
+def sealed(run: Run, values: dict) -> tuple[str, ...]:
+    """The files of a run whose checksums metrics.json has, under their names without the ending: weights, and answers where they are kept."""
+    keeps = kinds.method(run.resolved.spec["method"]["name"]).tables.get("keeps")
+    return ("weights.pt", *[PARTS] * bool(keeps), *[ANSWERS] * ("predictions" in values))
 
 
-def files(run: Run) -> tuple[str, ...]:
+def files(run: Run, values: dict) -> tuple[str, ...]:
     """All files that a run leaves, the one that means done last."""
-    return (*weights(run)[1:], *FILES)
+    return (*sealed(run, values)[1:], *FILES)
 
 
 def curve(folder: Path) -> list[float] | None:
@@ -138,12 +140,12 @@ def curve(folder: Path) -> list[float] | None:
 
 def copy(run: Run, there: Path, here: Path, origin: str) -> None:
     """All files of a run, each whole, the one that means done last."""
-    source, target = there / run.folder, here / run.folder
+    source, target, names = there / run.folder, here / run.folder, files(run, run.metrics(there))
     with lock(target / ".lock"):
         (target / "error.txt").unlink(missing_ok=True)
-        checksums = {name: sha256(source / name) for name in files(run)}
+        checksums = {name: sha256(source / name) for name in names}
         write_json(target / NOTE, {"origin": origin, "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "files": checksums})
-        for name in files(run):
+        for name in names:
             with (source / name).open("rb") as given, replacing(target / name, "wb") as file:
                 shutil.copyfileobj(given, file)
 
