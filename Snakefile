@@ -5,6 +5,7 @@ min_version("9.0")
 
 
 include: "benchmark/workflow/rules/common.smk"
+include: "benchmark/workflow/rules/machine.smk"
 include: "benchmark/workflow/rules/runs.smk"
 include: "benchmark/workflow/rules/tables.smk"
 include: "benchmark/workflow/rules/structure.smk"

@@ -7,9 +7,11 @@ import types
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import nn
 
 from benchmark.training import device
+from benchmark.training.batches import load
 from benchmark.training.run import run as run_one
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,3 +113,13 @@ def same_weights(folder: Path, other: Path) -> bool:
     """Are all values of two runs' weights equal?"""
     one, two = (torch.load(path / "weights.pt", weights_only=True) for path in (folder, other))
     return one.keys() == two.keys() and all(torch.equal(value, two[key]) for key, value in one.items())
+
+
+def bar_files(root: Path) -> None:
+    """The bars of datasets/_template.py as a folder of pictures, <root>/bar-files/{train,val}/<class>/<n>.png."""
+    bars = load(data(), root)
+    for split, images in (("train", bars.train), ("val", bars.test)):
+        for index, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
+            place = root / "bar-files" / split / str(int(label))
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")

@@ -146,19 +146,13 @@ def test_a_stand_in_never_has_a_real_name():
 
 
 def test_the_template_of_a_folder(tmp_path):
-    from PIL import Image
 
     entry = helpers.data("bar-files")
     with pytest.raises(
         UserError, match=f"bar-files is not in {tmp_path}/bar-files: put its pictures into {tmp_path}/bar-files/train/<class>/"
     ):
         load(entry, tmp_path)
-    bars = load(helpers.data(), tmp_path)
-    for split, images in (("train", bars.train), ("val", bars.test)):
-        for index, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
-            place = tmp_path / "bar-files" / split / str(int(label))
-            place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")
+    helpers.bar_files(tmp_path)
     spec = helpers.specification(data=entry, network=helpers.network("ann-resnet"), time_steps=1, recipe={"epochs": 1, "crop": [0.5, 1.0]})
     metrics = helpers.run(spec, tmp_path / "runs" / "x" / "seed0", data_root=tmp_path)
     assert metrics["images"] == {"train": 64, "test": 32} and metrics["data_checksum"] == datasets.listing(tmp_path / "bar-files")

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from benchmark.shared.errors import UserError
 from benchmark.training import device
 from benchmark.training import world as worlds
-from benchmark.training.batches import load
 from benchmark.training.world import World
 from tests import helpers
 from tests.helpers import ROOT, specification
@@ -78,12 +76,7 @@ def test_a_spiking_student_of_a_teacher_learns_the_same_in_its_first_steps(tmp_p
 
 def test_images_in_folders_are_decoded_once_among_the_processes(tmp_path):
     data = helpers.data("bar-files")
-    bars = load(helpers.data(), tmp_path)
-    for split, images in (("train", bars.train), ("val", bars.test)):
-        for index, (image, label) in enumerate(zip(images.images, images.labels, strict=True)):
-            place = tmp_path / "bar-files" / split / str(int(label))
-            place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")
+    helpers.bar_files(tmp_path)
     recipe = {**BARS, "epochs": 1, "crop": [0.5, 1.0], "flip": 0.5, "mixup": 0.8, "eval_crop": 1.0}
     network = helpers.network("ann-resnet")
     spec = specification(network=network, data=data, time_steps=1, recipe=recipe)

@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.metrics import Metric
-from benchmark.pins.cells import Resolved
 from benchmark.pins.published import Number
 from benchmark.reports import comparison
 from benchmark.reports.comparison import Verdict
@@ -17,7 +16,7 @@ from benchmark.runs.run import Run, planned
 @dataclass(frozen=True)
 class Measured:
     """A line with what lies in its runs' folders. states: of each run; runs: seed -> metrics of those that are believed; why: what is
-    wrong, if anything; structure: of the paper-size network, None if it has not been counted; before: role -> what ran before, its
+    wrong, if anything; structure: of the paper-size network, None if it has not been counted; before: seed -> role -> what ran before, its
     metrics (its specification alone while it has none) and its own `before`; scratch: seed -> metrics of the table's line that trains the
     same network from scratch."""
 
@@ -26,7 +25,7 @@ class Measured:
     runs: dict[int, dict]
     why: str
     structure: dict | None
-    before: dict
+    before: dict[int, dict]
     scratch: dict = field(default_factory=dict)
 
     @classmethod
@@ -38,11 +37,18 @@ class Measured:
         if line.resolved:
             structure = structures.read(root, line.resolved.spec["network"]["name"], line.first.dataset)
         done = {seed: metrics for seed, metrics in found.items() if metrics is not None}
-        return cls(line, tuple(run.state(root) for run in line.runs), done, "; ".join(said), structure, before(line.resolved, root))
+        return cls(
+            line,
+            tuple(run.state(root) for run in line.runs),
+            done,
+            "; ".join(said),
+            structure,
+            {run.seed: before(run, root) for run in line.runs},
+        )
 
     def values(self, metric: Metric, first: "Measured | None" = None) -> dict[int, float]:
         """seed -> value, of the seeds that measure it; what layers decide has one, and needs no run. first: the table's first row."""
-        runs = {seed: {**run, "before": self.before, "scratch": self.scratch.get(seed)} for seed, run in self.runs.items()}
+        runs = {seed: {**run, "before": self.before[seed], "scratch": self.scratch.get(seed)} for seed, run in self.runs.items()}
         if metric.of == "structure" and self.line.resolved:
             runs = {0: {"spec": self.line.resolved.spec}}
         base = first and first.runs
@@ -112,10 +118,11 @@ def reason(run: Run, root: Path) -> str:
     return "; ".join(f"its {role}: {why}" for role, why in above if why)
 
 
-def before(resolved: Resolved | None, root: Path) -> dict:
-    """See Measured: what runs before a cell, by role."""
-    upstream = resolved.upstream if resolved else ()
-    return {role: {"spec": cell.spec, **(Run(cell, 0).metrics(root) or {}), "before": before(cell, root)} for role, cell in upstream}
+def before(run: Run, root: Path) -> dict:
+    """See Measured: what runs before a run, by role."""
+    return {
+        role: {"spec": above.resolved.spec, **(above.metrics(root) or {}), "before": before(above, root)} for role, above in run.upstream
+    }
 
 
 def fewer(run: dict, spec: dict) -> list[str]:

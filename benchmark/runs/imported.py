@@ -121,7 +121,7 @@ def wrong(run: Run, source: Path, root: Path) -> str:
 def sealed(run: Run, values: dict) -> tuple[str, ...]:
     """The files of a run whose checksums metrics.json has, under their names without the ending: weights, and answers where they are kept."""
     keeps = kinds.method(run.resolved.spec["method"]["name"]).tables.get("keeps")
-    return ("weights.pt", *[PARTS] * bool(keeps), *[ANSWERS] * ("predictions" in values))
+    return ("weights.pt", *((PARTS,) if keeps else ()), *((ANSWERS,) if "predictions" in values else ()))
 
 
 def files(run: Run, values: dict) -> tuple[str, ...]:

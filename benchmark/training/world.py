@@ -86,14 +86,13 @@ class World:
         if self.size == 1:
             return mine
         mine = mine.movedim(axis, 0).contiguous()
-        lengths = [World(rank, self.size).share(count) for rank in range(self.size)]
-        parts = [mine.new_empty(each.stop - each.start, *mine.shape[1:]) for each in lengths]
-        longest = max(map(len, parts))
-        padded = mine.new_zeros(longest, *mine.shape[1:])
+        shares = [World(rank, self.size).share(count) for rank in range(self.size)]
+        lengths = [share.stop - share.start for share in shares]
+        padded = mine.new_zeros(max(lengths), *mine.shape[1:])
         padded[: len(mine)] = mine
-        found = [torch.empty_like(padded) for _ in parts]
+        found = [torch.empty_like(padded) for _ in lengths]
         distributed.all_gather(found, padded)
-        return torch.cat([each[: len(part)] for each, part in zip(found, parts, strict=True)]).movedim(0, axis)
+        return torch.cat([each[:length] for each, length in zip(found, lengths, strict=True)]).movedim(0, axis)
 
     def summed(self, value: torch.Tensor) -> torch.Tensor:
         """The sum over processes, to be read, not learned from."""

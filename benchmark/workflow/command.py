@@ -5,20 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
-from benchmark.pins import code, kinds, published, recipes, texts
+from benchmark.pins import code, kinds, published, texts
 from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import costs
 from benchmark.runs import lines
-from benchmark.runs.run import STATES, planned
+from benchmark.runs.run import STATES
 from benchmark.shared.errors import UserError, in_one_line
-from benchmark.shared.files import stamp, write_csv, write_json
-from benchmark.workflow import cluster, equivalent, handed, supervised, warm
+from benchmark.shared.files import write_csv
+from benchmark.workflow import equivalent, jobs, warm
 from benchmark.workflow.arguments import Parser, existing, folder, from_on, positive, rate, threads, unwritable, writable
 
 
@@ -108,16 +107,16 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--config", nargs="*", default=[], metavar="key=value", help="as for snakemake: scale=paper seeds=3")
         one.add_argument("--directory", type=existing, help="working directory of the scale (default: its own)")
 
-    run_ = command("run", run, "train and measure one run (called by the workflow)")
+    run_ = command("run", jobs.run, "train and measure one run (called by the workflow)")
     run_.add_argument("cell", help="id of a cell whose specification lies in runs/.specs")
     run_.add_argument("--seed", type=from_on(0), required=True)
     run_.add_argument("--devices", type=from_on(0), default=1, metavar="N", help="that share its training (default: one)")
     run_.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
-    surface_ = command("surface", surface, "the loss around a run's weights (called by the workflow)")
+    surface_ = command("surface", jobs.surface, "the loss around a run's weights (called by the workflow)")
     surface_.add_argument("--run", type=Path, required=True, help="folder of a finished run")
     surface_.add_argument("--points", type=positive, required=True, help="of each side of the grid")
     surface_.add_argument("--images", type=positive, required=True, help="training images that the loss is taken over")
-    pictures_ = command("pictures", pictures, "draw what a finished run makes of test images: masked ones filled in by a pre-training")
+    pictures_ = command("pictures", jobs.pictures, "draw what a finished run makes of test images: masked ones filled in by a pre-training")
     pictures_.add_argument("run", type=Path, help="folder of a finished run whose method keeps its trained parts")
     pictures_.add_argument("--out", type=writable, help="<out>.png and <out>.csv (default: pictures.* in that folder)")
     pictures_.add_argument("--images", type=positive, default=100, help="test images, of which some are drawn and all measured")
@@ -126,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--device", default=os.environ.get("SPIKELEDGER_DEVICE", "auto"))
         neurons = os.environ.get("SPIKELEDGER_NEURONS", "auto")
         one.add_argument("--neurons", default=neurons, help="what runs leaky neurons: auto, torch, numba, triton or spikingjelly")
-    network_ = command("network", network, "count a network at paper size (called by the workflow)")
+    network_ = command("network", jobs.network, "count a network at paper size (called by the workflow)")
     network_.add_argument("backbone")
     network_.add_argument("dataset", help="as printed")
     for one in (run_, surface_, pictures_, network_):
@@ -238,7 +237,7 @@ def macs_of(root: Path, backbone: str, dataset: str) -> float:
     """Multiply-accumulates of one image and step at paper size: as a job of the workflow counted them, or counted now."""
     from benchmark.runs import structures
 
-    return structures.macs(structures.read(root, backbone, dataset) or counted(backbone, dataset))
+    return structures.macs(structures.read(root, backbone, dataset) or jobs.counted(backbone, dataset))
 
 
 def picked(arguments, entries: list) -> list:
@@ -388,47 +387,6 @@ def draw(arguments) -> None:
 
 # ---- for the workflow's rules
 
-STOPPED = 75  # the exit status of a run that a signal stopped, its checkpoint written: training.loop.INTERRUPTED, which loads torch
-
-
-def run(arguments) -> int | None:
-    """Train and measure; in a fork of the workflow's warm process where there is one, else in processes of its own."""
-    a = arguments
-    out = a.runs / a.cell / f"seed{a.seed}"
-    before, killed = stamp(out / "metrics.json"), supervised.killed_for_memory()
-    if warm.inside():
-        return train(a, out, before)
-    if a.devices > 1 and (count := a.devices if planned(handed.read(a.runs, a.cell)["recipe"]) else 1) > 1:  # only training is shared
-        os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # it warns of what costs little: looking for parameters that have no gradient
-        with tempfile.TemporaryDirectory() as folder:
-            ended = supervised.run(lambda rank: train(a, out, before, (rank, count, Path(folder, "meeting"))), out, count)
-    elif (ended := warm.ask(arguments.words)) is None:
-        ended = supervised.run(lambda rank: train(a, out, before), out)
-    elif ended == 128 + signal.SIGKILL:
-        supervised.tell_killed(out, signal.SIGKILL, supervised.killed_for_memory() > killed)
-    if ended in (STOPPED, 128 + signal.SIGTERM):  # the latter in a fork of a server that was stopped too
-        cluster.requeued()
-    return ended
-
-
-def train(arguments, out: Path, before: tuple, place: tuple = ()) -> None:
-    """The run itself; of several processes that share it the one at this place, training.world's."""
-    from benchmark.training.run import run as run_one
-    from benchmark.training.world import World
-
-    a = arguments
-    choose(a.neurons)
-    spec = handed.read(a.runs, a.cell)
-    world = World(*place)
-    threads = max(1, a.threads // world.size)
-    metrics = run_one(spec, recipes.whole(spec["recipe"]), a.seed, out, a.data_root, a.device, threads, before, world)
-    if metrics is None:
-        return
-    print(
-        f"{metrics['accuracy']:6.2f} % (best {metrics['accuracy_best']:.2f})  {a.cell}"
-        f"  seed {a.seed}  {metrics['seconds']:.1f} s  on {spec['data']['name']}"
-    )
-
 
 def look(arguments) -> int:
     """What stands before the first job; 2 if it had better not start."""
@@ -441,49 +399,6 @@ def look(arguments) -> int:
     data_root = Path(os.environ.get("SPIKELEDGER_DATA_ROOT", chosen.data_root))
     runs = [known[folder] for folder in arguments.runs if folder in known]
     return looking.look(runs, chosen, root, data_root, partial(macs_of, root), arguments.elsewhere)
-
-
-def choose(neurons: str) -> None:
-    from benchmark.neurons import _back_ends
-
-    _back_ends.choose(neurons)
-
-
-def surface(arguments) -> int | None:
-    if (ended := warm.ask(arguments.words)) is not None:
-        return ended
-    from benchmark.training import surface as surrounding
-
-    a = arguments
-    choose(a.neurons)
-    surrounding.write(a.run, a.points, a.images, a.data_root, a.device, a.threads)
-
-
-def pictures(arguments) -> int | None:
-    if (ended := warm.ask(arguments.words)) is not None:
-        return ended
-    from benchmark.training import pictures as drawing
-
-    a = arguments
-    choose(a.neurons)
-    out = a.out.with_suffix("") if a.out else a.run / "pictures"
-    print(drawing.write(a.run, out, a.images, recipes.whole, a.data_root, a.device, a.threads))
-
-
-def network(arguments) -> int | None:
-    """Parameters and operations of one network at paper size on the printed data set, one time step."""
-    if (ended := warm.ask(arguments.words)) is not None:
-        return ended
-    write_json(arguments.out, counted(arguments.backbone, arguments.dataset))
-
-
-def counted(backbone: str, dataset: str) -> dict:
-    """What structures/<backbone>/<data set>.json holds."""
-    from benchmark.measuring import structure as counting
-    from benchmark.runs import structures
-
-    described, data = structures.described(backbone, dataset)
-    return counting.structure(described, data["classes"], data["shape"], data["form"])
 
 
 def every_pin(arguments) -> None:
