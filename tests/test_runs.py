@@ -12,6 +12,7 @@ import pytest
 from benchmark.pins import cells, kinds, published
 from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
+from benchmark.reports.measured import Measured
 from benchmark.runs import lines, structures
 from benchmark.runs.run import KEYS, STATES, Run, number
 from benchmark.shared.errors import UserError
@@ -65,6 +66,15 @@ def test_students_share_a_teacher_and_conversions_do_not_share_a_network():
         needed = [run.seed for run in lines.behind([line]).values()]
         assert sorted(needed) == ([0, 0, 1] if method == "ldd" else [0, 0, 1, 1])
     assert above == {"ldd": [[0], [0]], "qcfs": [[0], [1]]}
+
+
+def test_what_ran_before_a_conversion_is_of_its_own_seed(tmp_path):
+    line = next(line for line in lines.of_table("table2_ecmt", SMOKE) if line.resolved and line.resolved.spec["method"]["name"] == "qcfs")
+    for run in line.runs:
+        for _, above in run.upstream:
+            made.accuracy(tmp_path, above, 60.0 + run.seed)
+    found = Measured.of(line, tmp_path).before
+    assert [found[seed]["ann"]["accuracy"] for seed in (0, 1)] == [60.0, 61.0]
 
 
 # ---- damage
