@@ -1,6 +1,7 @@
 """Large images in a folder of class folders: decoded and augmented by loader workers with timm's ImageNet transforms."""
 
 import signal
+from contextlib import contextmanager
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -58,7 +59,9 @@ class Folder(Form):
         shared = [len(row) >= self.world.size for row in rows]
         mine = [row[self.world.share(len(row))] if share else row for row, share in zip(rows, shared, strict=True)]
         loader.batch_sampler.rows = [[(epoch, index) for index in row] for row in mine]
-        for (images, labels), row, share in zip(loader, rows, shared, strict=True):
+        with deaf():
+            decoded = iter(loader)
+        for (images, labels), row, share in zip(decoded, rows, shared, strict=True):
             batch = (value.to(self.device, non_blocking=True) for value in (images, labels))
             yield tuple(self.world.gathered(value, len(row)) if share else value for value in batch)
 
@@ -67,7 +70,7 @@ class Folder(Form):
 
         seeded = Seeded(self.folders["test" if use == "test" else "train"], self.transform(use == "train"), self.seed)
         pin, workers = self.device.type == "cuda", max(1, self.threads)
-        options = {"num_workers": workers, "persistent_workers": True, "pin_memory": pin, "worker_init_fn": deaf}
+        options = {"num_workers": workers, "persistent_workers": True, "pin_memory": pin}
         return DataLoader(seeded, batch_sampler=Rows(), collate_fn=fast_collate, **options)
 
     def close(self):
@@ -86,10 +89,17 @@ class Folder(Form):
         return next(self.batches("test", [order]))
 
 
-def deaf(_) -> None:
-    """In a worker: a signal to stop is for the process that trains, which writes the checkpoint and then ends its workers."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+@contextmanager
+def deaf():
+    """Workers started inside never hear a signal to stop, from their first instruction on: it is for the process that trains.
+
+    That one writes the checkpoint and then ends its workers; what reaches it inside the block, it hears after.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Rows(Sampler):
