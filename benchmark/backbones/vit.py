@@ -68,7 +68,7 @@ SIZES = {
 }
 # fmt: on
 TWIN = {"set": {"depth": 2, "dim": 64, "heads": 4, "patch": 16, "resolution": None, "pretrained": None}}  # resolution None: the image's own
-MINI = {"set": {"depth": 4, "dim": 192, "heads": 6, "patch": 4, "resolution": None, "pretrained": None}}  # for small images
+MINI = {"set": {"depth": 4, "dim": 96, "heads": 3, "patch": 4, "resolution": None, "pretrained": None}}  # for small images
 NEURON = {}
 LAYOUTS = {"cifar": {}, "imagenet": {}}
 
