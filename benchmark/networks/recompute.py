@@ -4,12 +4,14 @@ The second pass is the first one's repetition, bit for bit: it starts from the m
 and leaves membranes, running statistics and every other buffer as they are. Hooks on a block see the first pass alone.
 """
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 
 from spikingjelly.activation_based.base import MemoryModule
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from benchmark.neurons._origin import not_followed
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def recomputed(blocks: nn.Sequential):
 
 def contexts(block: nn.Module) -> tuple:
     """Of the first pass, and of the second; asked for when the first begins."""
-    return nullcontext(), again(block, memories(block))
+    return not_followed(), again(block, memories(block))
 
 
 @contextmanager
@@ -38,7 +40,8 @@ def again(block: nn.Module, start: list[dict]):
     for module in holders:
         module._buffers = {name: value if value is None else value.clone() for name, value in module._buffers.items()}
     try:
-        yield
+        with not_followed():
+            yield
     finally:
         remember(block, left)
         for module, kept in zip(holders, buffers, strict=True):

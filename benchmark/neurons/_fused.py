@@ -16,6 +16,7 @@ from spikingjelly.activation_based import surrogate
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Neuron, single_precision
+from benchmark.neurons._origin import Normalised, normalised
 from benchmark.neurons._surrogates import surrogate_function
 from benchmark.shared.errors import UserError
 
@@ -87,7 +88,8 @@ class Fused(Neuron):
         charge = (self.tau if rate is None else None, rate is not None, self.decay_input, self.v_threshold, reset)
         shared = x.stride(0) == 0 and x.shape[0] > 1
         back = (self.detach_reset, kernels.surrogates[type(function)], function.alpha)
-        spikes, self.v = kernels.apply(x[0] if shared else x, rate, x.shape[0], shared, charge, back)
+        given = x[0] if shared else x
+        spikes, self.v = kernels.apply(given, rate, x.shape[0], shared, charge, back, kernels.origin(x, given))
         return spikes
 
 
@@ -112,8 +114,11 @@ def loop(x, v, leak, v_threshold, v_reset, detach_reset, decay_input, fire):
 
 
 class Pass(torch.autograd.Function):
-    """All T steps in one pass over the input in its own storage order; saves the charged membranes, or the input where it is smaller (in
-    half precision, or the same at every step): then the way back charges them anew, to the bit."""
+    """All T steps in one pass over the input in its own storage order.
+
+    Saves what a batch normalisation made the input from, which is kept anyway; else the input where it is smaller than the charged membranes
+    (in half precision, or the same at every step): the way back charges them anew, to the bit. Else those.
+    """
 
     surrogates = KERNELS
 
@@ -122,31 +127,63 @@ class Pass(torch.autograd.Function):
         return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
 
     @staticmethod
-    def forward(ctx, x, rate, steps, shared, charge, back):
+    def origin(currents, given) -> Normalised | None:
+        """What the currents, given once or at every step, can be computed from again."""
+        gapless = _dense(given, given.dim() == currents.dim()) is given
+        return normalised(currents, given.numel(), BLOCK) if gapless else None
+
+    @staticmethod
+    def forward(ctx, x, rate, steps, shared, charge, back, origin):
         charge = charge if rate is None else (rate.item(), *charge[1:])
         x = _dense(x, 0 if shared else 1)
         spikes = _like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
-        again = x.nbytes < last.element_size() * spikes.numel()
+        added = _added(x, 1 if shared else steps, origin) if origin else None
+        origin = None if added is None else origin
+        again = origin is not None or x.nbytes < last.element_size() * spikes.numel()
         charged = torch.empty_like(spikes, dtype=torch.float32) if any(ctx.needs_input_grad) and not again else None
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         _forward(_rows(x, 1 if shared else steps), _rows(spikes, steps), _rows(charged, steps), _rows(last, 1), *charge)
-        ctx.save_for_backward(x if again else charged)
+        ctx.save_for_backward(origin.x if origin else x if again else charged)
+        ctx.made = (origin.scale, origin.shift, added) if origin else NOT_MADE
+        ctx.layout, ctx.again = (x.shape, x.stride()), again
         ctx.constants, ctx.steps, ctx.shared, ctx.learned = (*charge, *back), steps, shared, rate is not None
-        ctx.again = again
         ctx.mark_non_differentiable(last)
         return spikes, last
 
     @staticmethod
     def backward(ctx, grad_spikes, _):
-        (saved,) = ctx.saved_tensors
+        saved = ctx.saved_tensors[0].as_strided(*ctx.layout)
         x, charged = (saved, None) if ctx.again else (None, saved)
         given, grad_spikes = 1 if ctx.shared else ctx.steps, _laid_out(grad_spikes, saved, ctx.shared)
         grad = torch.empty_like(saved)
         rates = np.zeros(-(-saved.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
         rows = _rows(grad_spikes, ctx.steps), _rows(x, given), _rows(charged, given), _rows(grad, given)
-        _backward(*rows, rates, *ctx.constants)
-        return grad, torch.tensor(rates.sum(), dtype=torch.float32) if ctx.learned else None, None, None, None, None
+        scale, shift, added = ctx.made
+        _backward(*rows, rates, scale, shift, _spread(added, given, saved.numel()), *ctx.constants)
+        return grad, torch.tensor(rates.sum(), dtype=torch.float32) if ctx.learned else None, None, None, None, None, None
+
+
+NOT_MADE = np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.uint8)  # currents that are kept themselves
+
+
+def _added(x, steps, origin) -> np.ndarray | None:
+    """What stands beside the normalisation in a sum x, if it is whole numbers: a byte each, [T, n], or a bit. None if it is not."""
+    if not origin.added:
+        return NOT_MADE[2]
+    made, sums, found = _rows(origin.x, steps), _rows(x, steps), np.empty((steps, x.numel() // steps), np.uint8)
+    some = slice(None), slice(0, BLOCK)
+    if _rest(made[some], sums[some], origin.scale, origin.shift, found[some]) < 0:
+        return None
+    largest = _rest(made, sums, origin.scale, origin.shift, found)
+    return None if largest < 0 else np.packbits(found) if largest < 2 else found
+
+
+def _spread(added, steps, size):
+    """Bits or bytes as bytes [T, n]; of nothing [0, 0]."""
+    if added.ndim == 2:
+        return added
+    return np.unpackbits(added, count=size).reshape(steps, -1) if added.size else added.reshape(0, 0)
 
 
 def _dense(x, time_dims):
@@ -377,18 +414,84 @@ def _leave(h, v, threshold, reset):
             v[i] = rest if h[i] - threshold >= zero else h[i]
 
 
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _normalise(x, scale, shift, y, half):
+    """scale x + shift in one rounding, as torch does, and in half precision another. y is not x, or the loop would not be vectorised."""
+    for i in range(y.size):
+        y[i] = x[i] * scale[i] + shift[i]
+    _round(y, half)
+
+
 @inline
-def _charge_all(x, charged, v, x_buffer, leak, learned, decay_input, threshold, reset):
-    """Every step's charged membrane [T, size] once more, to the bit, from the input [T or 1, size] and the membrane v at rest."""
+def _round(y, half):
+    """To bfloat16's nearest, the even one of two."""
+    if half:
+        bits, one = y.view(np.uint32), np.uint32(1)
+        for i in range(y.size):
+            bits[i] = (bits[i] + np.uint32(0x7FFF) + (bits[i] >> np.uint32(16) & one)) & np.uint32(0xFFFF0000)
+
+
+@inline
+def _add(y, added, half):
+    for i in range(y.size):
+        y[i] += np.float32(added[i])
+    _round(y, half)
+
+
+@inline
+def _whole(y, sums, found, half):
+    """Whole numbers with which y makes the sums; the largest, or -1 if one is made otherwise."""
+    for i in range(y.size):
+        found[i] = np.uint8(np.int32(np.rint(sums[i] - y[i])))
+    _add(y, found, half)
+    other, yes, no, largest = np.uint32(0), np.uint32(1), np.uint32(0), np.uint8(0)
+    for i in range(y.size):
+        other |= yes if y[i] != sums[i] else no
+        largest = max(largest, found[i])
+    return -1 if other else largest
+
+
+@kernel
+def _rest(x, sums, scale, shift, found):
+    """What was added to scale x + shift, as whole numbers; the largest, or -1 if one sum does not come out to the bit."""
+    steps, n = sums.shape
+    blocks = (n + BLOCK - 1) // BLOCK
+    least, largest = np.zeros(blocks, np.int64), np.zeros(blocks, np.int64)
+    for block in numba.prange(blocks):
+        lo, hi = block * BLOCK, min(n, (block + 1) * BLOCK)
+        at, half = lo % (scale.size - BLOCK), x.itemsize == 2
+        y, x_buffer, s_buffer = np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32), np.empty(hi - lo, np.float32)
+        for t in range(steps):
+            _normalise(_read(x[t, lo:hi], x_buffer), scale[at : at + hi - lo], shift[at : at + hi - lo], y, half)
+            top = _whole(y, _read(sums[t, lo:hi], s_buffer), found[t, lo:hi], half)
+            least[block], largest[block] = min(least[block], top), max(largest[block], top)
+    return -1 if least.min() < 0 else largest.max()
+
+
+@inline
+def _charge_all(x, lo, hi, charged, v, x_buffer, scale, shift, added, leak, learned, decay_input, threshold, reset):
+    """Every step's charged membrane [T, hi - lo] once more, to the bit, from that part of the input [T or 1, n] and a membrane v at rest.
+
+    scale, shift, added: what made the input of x; empty if nothing did. Parts are cut out here: numba knows that they are gapless.
+    """
     leak, threshold, rest = np.float32(leak), np.float32(threshold), np.float32(0 if reset != reset else reset)
     v[:] = rest
+    made = np.empty(v.size if scale.size > 0 else 0, np.float32)
     for t in range(len(charged)):
-        _charge(_read(x[t if len(x) > 1 else 0], x_buffer), v, charged[t], leak, learned, decay_input, rest)
+        current = _read(x[t if len(x) > 1 else 0, lo:hi], x_buffer)
+        if scale.size > 0:
+            _normalise(current, scale, shift, made, x.itemsize == 2)
+            current = made
+            if added.size > 0:
+                _add(current, added[t if len(added) > 1 else 0, lo:hi], x.itemsize == 2)
+        _charge(current, v, charged[t], leak, learned, decay_input, rest)
         _leave(charged[t], v, threshold, reset)
 
 
 @kernel
-def _backward(grad_spikes, x, charged, grad, rates, leak, learned, decay_input, threshold, reset, detach_reset, kind, alpha):
+def _backward(
+    grad_spikes, x, charged, grad, rates, scale, shift, added, leak, learned, decay_input, threshold, reset, detach_reset, kind, alpha
+):
     steps, n = grad_spikes.shape
     shared, again, rate = grad.shape[0] < steps, charged.size == 0, leak if learned else 1 / leak
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
@@ -397,7 +500,9 @@ def _backward(grad_spikes, x, charged, grad, rates, leak, learned, decay_input, 
         carry, total = np.zeros(hi - lo, np.float32), np.zeros(hi - lo, np.float32)
         anew = np.empty((steps if again else 0, hi - lo), np.float32)
         if again:
-            _charge_all(x[:, lo:hi], anew, g_buffer, x_buffer, leak, learned, decay_input, threshold, reset)
+            at = lo % (scale.size - BLOCK) if scale.size > 0 else 0
+            made = scale[at : at + hi - lo], shift[at : at + hi - lo], added
+            _charge_all(x, lo, hi, anew, g_buffer, x_buffer, *made, leak, learned, decay_input, threshold, reset)
         for back in range(steps):
             t = steps - 1 - back
             h, incoming = anew[t] if again else charged[t, lo:hi], _read(grad_spikes[t, lo:hi], s_buffer)

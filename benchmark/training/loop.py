@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from benchmark.method import Method
 from benchmark.networks.build import reset
+from benchmark.networks.kept import spikes_as_bits
 from benchmark.networks.recompute import recomputed
 from benchmark.neurons import ran
 from benchmark.shared.errors import UserError
@@ -214,7 +215,7 @@ class Training:
     def forward(self, images, target, chosen) -> dict:
         """The loss terms of a part of a batch."""
         student, teacher = self.networks
-        with self.precision.autocast(), self.memory():
+        with self.precision.autocast(), spikes_as_bits(), self.memory():
             answer = teacher and teacher(images, chosen)
             return self.method.loss(student(images), answer, target, self.parts)
 
