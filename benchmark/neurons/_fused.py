@@ -171,12 +171,13 @@ def _added(x, steps, origin) -> np.ndarray | None:
     """What stands beside the normalisation in a sum x, if it is whole numbers: a byte each, [T, n], or a bit. None if it is not."""
     if not origin.added:
         return NOT_MADE[2]
-    made, sums, found = _rows(origin.x, steps), _rows(x, steps), np.empty((steps, x.numel() // steps), np.uint8)
-    some = slice(None), slice(0, BLOCK)
-    if _rest(made[some], sums[some], origin.scale, origin.shift, found[some]) < 0:
-        return None
-    largest = _rest(made, sums, origin.scale, origin.shift, found)
-    return None if largest < 0 else np.packbits(found) if largest < 2 else found
+    made, sums = _rows(origin.x, steps), _rows(x, steps)
+    for part in (slice(0, BLOCK), slice(None)):  # most that is not whole ends it at once
+        some = [np.ascontiguousarray(each[:, part]) for each in (made, sums)]
+        found = np.empty(some[1].shape, np.uint8)
+        if (largest := _rest(*some, origin.scale, origin.shift, found)) < 0:
+            return None
+    return np.packbits(found) if largest < 2 else found
 
 
 def _spread(added, steps, size):

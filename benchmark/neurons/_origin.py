@@ -10,13 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-VIEWS = {
-    "ViewBackward0",
-    "UnsafeViewBackward0",
-    "ReshapeAliasBackward0",
-    "UnsqueezeBackward0",
-    "ExpandBackward0",
-}  # as values lie in memory
+VIEWS = {f"{name}Backward0" for name in ("View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Expand")}  # values stay where they lie
 
 
 class Normalised(NamedTuple):
