@@ -130,7 +130,8 @@ class Recordings:
         """
         shape = (len(self), steps, *self.shape)
         if self.cache is None:
-            return torch.from_numpy(np.stack([narrow(frames) for frames in self.each(range(len(self)), steps)]))
+            narrowed = _frame_cache.threaded(lambda index: narrow(self.one(index, steps)), range(len(self)))
+            return torch.from_numpy(np.stack(narrowed))
         key = _sha256([_frame_cache.VERSION, self.checksums, list(shape), self.rule])
         return torch.from_numpy(_frame_cache.kept(self.cache, key, shape, lambda chosen: self.each(chosen, steps)))
 

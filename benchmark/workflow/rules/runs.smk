@@ -19,11 +19,7 @@ rule train:
         "../../../envs/environment.yaml"
     threads: CPUS
     resources:
-        gpu=GPUS,
-        mem_mb=MEMORY,
-        runtime=MINUTES,
-        slurm_partition=SETTINGS.partition,
-        slurm_account=SETTINGS.account,
+        **ROOM,
     params:  # `spec` is not passed on: its change is what re-runs a cell
         spec=lambda wildcards: CELLS[wildcards.cell].json,
     shell:
@@ -70,11 +66,7 @@ rule surface:
         "../../../envs/environment.yaml"
     threads: CPUS
     resources:
-        gpu=GPUS,
-        mem_mb=MEMORY,
-        runtime=MINUTES,
-        slurm_partition=SETTINGS.partition,
-        slurm_account=SETTINGS.account,
+        **ROOM,
     params:
         points=11 if SETTINGS.scale == "smoke" else 41,
         images=256 if SETTINGS.scale == "smoke" else 4096,
@@ -102,10 +94,6 @@ rule pictures:
         "../../../envs/environment.yaml"
     threads: CPUS
     resources:
-        gpu=GPUS,
-        mem_mb=MEMORY,
-        runtime=MINUTES,
-        slurm_partition=SETTINGS.partition,
-        slurm_account=SETTINGS.account,
+        **ROOM,
     shell:
         "tell {log:q} python -m benchmark pictures $(dirname {input.metrics:q}) --threads {threads}"
