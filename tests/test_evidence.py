@@ -46,6 +46,65 @@ def test_runs_steps_claims_and_where_they_come_from(tmp_path):
     assert (tmp_path / "out/claims.svg").read_text().startswith("<svg")
 
 
+def ran(root: Path, table: str, base: float, row: int | None = None) -> list:
+    """Runs of all lines of a table, each row's accuracy 10 above the one before."""
+    entries = [line for line in lines.of_table(table, THREE) if line.resolved]
+    for place, entry in enumerate(entries):
+        for run in entry.runs if row in (None, place) else ():
+            made.accuracy(root, run, base + 10 * place + run.seed / 4)
+    return entries
+
+
+def test_what_an_earlier_call_wrote_stays_where_nothing_replaces_it(tmp_path):
+    ladder = ran(tmp_path / "first", "table3_tser", 10.0)
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out")
+    alone = {name: read(tmp_path / f"out/{name}.csv") for name in ("runs", "steps", "claims")}
+    other = ran(tmp_path / "second", "table3_idsnn", 20.0)
+    ran(tmp_path / "second", "table3_tser", 5.0, row=0)
+    said = evidence.write(THREE, tmp_path / "second", tmp_path / "out", keep=True)
+    joined = {name: read(tmp_path / f"out/{name}.csv") for name in ("runs", "steps", "claims")}
+    assert len(joined["runs"]) == len({line["run"] for line in joined["runs"]}) * 3 and said.startswith(f"{len(joined['runs'])} runs in ")
+    accuracy = {(line["run"], line["seed"]): float(line["accuracy"]) for line in joined["runs"]}
+    assert accuracy[ladder[0].resolved.id, "1"] == 5.25 and accuracy[ladder[1].resolved.id, "1"] == 20.25  # run again, and not
+    assert {(line["run"], line["seed"]) for line in joined["steps"]} == set(accuracy) >= {(line.resolved.id, "2") for line in other}
+    decided = {(line["paper"], line["a_row"], line["b_row"]): line for line in joined["claims"] if line["difference"]}
+    assert {paper for paper, *_ in decided} == {"tser", "idsnn"}
+    again = {(line["paper"], line["a_row"], line["b_row"]): line for line in alone["claims"] if line["difference"]}
+    assert all(decided[key]["difference"] == line["difference"] for key, line in again.items())
+    told = json.loads((tmp_path / "out/provenance.json").read_text())["runs"]
+    assert set(told) == {f"runs/{run}/seed{seed}" for run, seed in accuracy} and "idsnn" in (tmp_path / "out/claims.md").read_text()
+
+
+def test_kept_claims_are_taken_in_with_the_others(tmp_path):
+    """q is of all claims of a paper that stand in the file, whichever call they came with."""
+    ran(tmp_path / "first", "table3_idsnn", 20.0)
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out")
+    before = read(tmp_path / "out/claims.csv")
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out", keep=True)
+    assert read(tmp_path / "out/claims.csv") == before
+    for line in before:
+        line["q"] = ""
+    with (tmp_path / "out/claims.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, before[0].keys())
+        writer.writeheader()
+        writer.writerows(before)
+    ran(tmp_path / "second", "table3_tser", 10.0)
+    evidence.write(THREE, tmp_path / "second", tmp_path / "out", keep=True)
+    assert all(line["q"] for line in read(tmp_path / "out/claims.csv") if line["p"])
+
+
+@pytest.mark.parametrize("spoiled", ["runs.csv", "claims.csv", "provenance.json"])
+def test_what_cannot_be_kept_is_one_line_and_stays(spoiled, tmp_path, capsys):
+    ran(tmp_path / "first", "table3_idsnn", 20.0)
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out")
+    (tmp_path / "out" / spoiled).write_text("{")
+    words = ["evidence", "--keep", "--directory", str(tmp_path / "first"), "--out", str(tmp_path / "out"), "--config", "seeds=3"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{tmp_path / 'out'} cannot be kept" in said and "--keep" in said
+    assert (tmp_path / "out" / spoiled).read_text() == "{"
+
+
 def test_nothing_done_is_one_line_and_writes_nothing(tmp_path, capsys):
     assert main(["evidence", "--directory", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == (

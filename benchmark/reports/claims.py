@@ -54,7 +54,11 @@ def rows(settings: Settings, root: Path, made: dict[str, list[Line]] | None = No
 
     made: lines of tables that the caller has already.
     """
-    found = [row(claim, settings.scale, root) for claim in all_claimed(settings, made)]
+    return controlled([row(claim, settings.scale, root) for claim in all_claimed(settings, made)])
+
+
+def controlled(found: list[dict]) -> list[dict]:
+    """The lines with their q, from the p of all."""
     for paper in unique(line["paper"] for line in found):
         own = [line for line in found if line["paper"] == paper]
         for line, value in zip(own, significance.controlled([line["p"] for line in own]), strict=True):

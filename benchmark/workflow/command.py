@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     claims_ = command("claims", claims, "whether the runs that exist so far support each `A beats B by x` of the papers")
     evidence_ = command("evidence", evidence, "write what the finished runs came to, with their provenance, into a folder to be committed")
     evidence_.add_argument("--out", type=Path, help="the folder (default: results/reference/<scale>)")
+    evidence_.add_argument("--keep", action="store_true", help="keep what an earlier call wrote there of runs that are not here")
     compare_ = command("compare", compare, "run a table's cells with a method of one's own and write its rows below the printed ones")
     compare_.add_argument("method", help="a file of methods/")
     compare_.add_argument("--table", required=True)
@@ -281,7 +282,7 @@ def evidence(arguments) -> None:
     root, out = home(arguments, chosen), arguments.out or code.ROOT / "results" / "reference" / chosen.scale
     if why := unwritable(out / "runs.csv"):
         raise UserError(why)
-    print(written.write(chosen, root, out))
+    print(written.write(chosen, root, out, arguments.keep))
 
 
 def compare(arguments) -> int:
