@@ -1,5 +1,7 @@
 """Less memory, same results: batches in parts, blocks that are computed again, and what a network keeps for its backward pass."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from helpers import RECIPE, ROOT, data, enliven, method, network, specification
@@ -7,6 +9,8 @@ from torch import nn
 
 from benchmark.backbones import spikformer
 from benchmark.networks import build as networks
+from benchmark.networks.kept import spikes_as_bits
+from benchmark.networks.layers import conv_bn
 from benchmark.networks.pooling import MaxPool2d
 from benchmark.networks.recompute import memories, recomputed
 from benchmark.neurons import maker
@@ -131,6 +135,31 @@ def test_blocks_are_computed_twice_and_watched_once(tmp_path):
     steps(again, 1)
     assert (len(outer), len(inner), features) == (2, 4, [2])
     assert not any("forward" in vars(block) for block in again.student.blocks)
+
+
+@pytest.mark.parametrize("followed", ["inside", "behind"])
+def test_a_neuron_behind_a_normalisation_of_a_block_that_is_computed_again(followed):
+    """What that kept is not there to be followed: asking for it would compute the block again in the middle of the first pass."""
+    found = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        fire = maker(spikformer.NEURON)
+        block = nn.Sequential(*conv_bn(3, 8, 3), *([fire()] if followed == "inside" else []))
+        blocks, last, x = nn.Sequential(Timed(block)), fire(), torch.randn(2, 4, 3, 16, 16)
+        with spikes_as_bits(), recomputed(blocks) if again else nullcontext():
+            sent = last(blocks(x))
+        (sent * torch.linspace(-1, 1, sent.numel()).view_as(sent)).sum().backward()
+        found.append([parameter.grad for parameter in blocks.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True)) and found[0][0].any()
+
+
+class Timed(nn.Sequential):
+    """Layers of a merged batch on [T, B, ...], neurons among them."""
+
+    def forward(self, x):
+        for layer in self[0]:
+            x = layer(x) if hasattr(layer, "ran") else layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return x
 
 
 def test_a_second_pass_leaves_membranes_and_begins_from_those_of_the_first(tmp_path):

@@ -74,7 +74,7 @@ def test_gradients_are_those_of_a_neuron_that_keeps_its_input_to_the_bit(name, d
 def test_scale_and_shift_make_what_the_normalisation_sent_to_the_bit(dtype, layout):
     x = images(dtype=dtype, layout=LAYOUTS[layout])
     y = batch_norm()(x)
-    made = normalised(in_time(y, False), x.numel(), BLOCK)
+    made = normalised(in_time(y, False), x.numel(), STEPS, BLOCK)
     period = len(made.scale) - BLOCK
     assert period == (SHAPE[1] if layout == "channels last" else x[0].numel())
     values, there = (each.detach().double().as_strided((each.numel(),), (1,)).numpy() for each in (x, y))
@@ -88,7 +88,7 @@ def saved_by(act) -> list[torch.Tensor]:
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
         act()
-    return [each for each in saved if each.numel() > BLOCK]
+    return [each for each in saved if each.numel() > 2 * BLOCK]
 
 
 def test_nothing_is_kept_that_the_normalisation_does_not_keep():
@@ -127,7 +127,34 @@ CASES = {
 def test_what_is_not_the_normalisations_own_output_is_kept_itself(case):
     make, view = CASES[case]
     currents = view(make(batch_norm(), images()), False)
-    assert normalised(currents, currents.numel(), BLOCK) is None
+    assert normalised(currents, currents.numel(), len(currents), BLOCK) is None
+
+
+def test_steps_that_begin_within_a_period_are_kept_themselves():
+    """[2, 24, 10, 9] in storage order of channels first, seen as four steps of half an image."""
+    currents = batch_norm()(images(1, layout=torch.contiguous_format)).view(4, 1, SHAPE[1] // 2, *SHAPE[2:])
+    assert normalised(currents, currents.numel(), 4, BLOCK) is None and Pass.origin(currents, currents) is None
+
+
+def test_what_was_changed_in_place_is_kept_itself():
+    currents = in_time(batch_norm()(images()), False)
+    with torch.no_grad():
+        currents.clamp_(max=1.0)
+    assert Pass.origin(currents, currents) is None
+
+
+def test_a_normalisation_that_rounds_otherwise_is_not_made_again(monkeypatch):
+    currents = in_time(batch_norm()(images()), False)
+    made = Pass.origin(currents, currents)
+    assert _fused._added(currents.detach(), STEPS, made).size == 0
+    other = made._replace(shift=made.shift * np.float32(1 + 1e-6))
+    assert _fused._added(currents.detach(), STEPS, other) is None
+
+
+def test_the_graph_of_a_normalisation_may_be_gone():
+    y = batch_norm()(images())
+    y.sum().backward()
+    assert Pass.origin(in_time(y, False), in_time(y, False)) is None
 
 
 def test_currents_in_another_order_of_memory_are_kept_themselves():
@@ -173,11 +200,12 @@ def test_one_value_that_is_no_whole_number_keeps_the_sum_itself():
 
 def test_a_static_sum_is_one_too(monkeypatch):
     x, norm, node = images(1), batch_norm(), LEAKY["lif"].neuron(**LEAKY["lif"].EXAMPLE)
-    beside, found = spikes(1, torch.float32, torch.channels_last)[: SHAPE[0]], []
+    beside, found, made, added = spikes(1, torch.float32, torch.channels_last)[: SHAPE[0]], [], [], _fused._added
+    monkeypatch.setattr(_fused, "_added", lambda *given: made.append(added(*given)) or made[-1])
     for choice in (Pass.origin, lambda *_: None):
         monkeypatch.setattr(Pass, "origin", staticmethod(choice))
         x.grad = None
         node(in_time(norm(x) + beside, True)).square().sum().backward()
         functional.reset_net(node)
         found.append(x.grad)
-    assert torch.equal(*found) and found[0].any()
+    assert torch.equal(*found) and found[0].any() and made[0].nbytes == -(-x.numel() // 8)

@@ -4,6 +4,7 @@ Convolutions and products keep their inputs for the gradient of their weights, w
 so that nothing which builds a network need know of it; what comes back is what was kept, to the bit.
 """
 
+from contextlib import nullcontext
 from functools import cache
 from typing import NamedTuple
 
@@ -20,9 +21,16 @@ kernel = numba.njit(cache=True, error_model="numpy", parallel=True)
 inline = numba.njit(cache=True, error_model="numpy")
 
 
-def spikes_as_bits():
-    """A context for a forward pass; what lies on a CPU is packed."""
-    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
+def spikes_as_bits(device: str = "cpu"):
+    """A context for a forward pass on such a device; on any but a CPU everything is kept as it is."""
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack) if device == "cpu" else nullcontext()
+
+
+class Itself(NamedTuple):
+    """A tensor without its history, which would keep it alive, and its version: torch looks at neither where there are hooks."""
+
+    x: torch.Tensor
+    version: int
 
 
 class Packed(NamedTuple):
@@ -34,24 +42,31 @@ class Packed(NamedTuple):
     stride: tuple
 
 
-def pack(x: torch.Tensor) -> torch.Tensor | Packed:
+def pack(x: torch.Tensor) -> Itself | Packed:
     """What to keep of a tensor."""
+    return whole(x) or Itself(x.detach(), x._version)
+
+
+def whole(x: torch.Tensor) -> Packed | None:
+    """Whole numbers 0 to 255 as bits or bytes; None of anything else, and of what is small, on another device or has gaps."""
     if x.device.type != "cpu" or x.dtype not in WORDS or x.numel() <= FEW or not gapless(x):
-        return x
+        return None
     words, known = words_of(x), numbers(x.dtype)
     if not np.isin(words[:FIRST], known).all():
-        return x
+        return None
     for make, size in ((_to_bits, -(-len(words) // 8)), (_to_bytes, len(words))):
         values = np.empty(size, np.uint8)
         if make(words[:BLOCK], known, values) and make(words, known, values):
             return Packed(values, x.dtype, x.shape, x.stride())
-    return x
+    return None
 
 
-def unpack(kept: torch.Tensor | Packed) -> torch.Tensor:
-    """The tensor that `pack` was given."""
-    if not isinstance(kept, Packed):
-        return kept
+def unpack(kept: Itself | Packed) -> torch.Tensor:
+    """The tensor that `pack` was given. RuntimeError: it was changed since."""
+    if isinstance(kept, Itself):
+        if kept.x._version != kept.version:
+            raise RuntimeError(f"a tensor {list(kept.x.shape)} that the backward pass needs was changed in place after it was kept")
+        return kept.x
     x = torch.empty_strided(kept.shape, kept.stride, dtype=kept.dtype)
     words, known = words_of(x), numbers(x.dtype)
     (_from_bits if len(kept.values) < len(words) else _from_bytes)(kept.values, known, words)

@@ -4,7 +4,7 @@ The second pass is the first one's repetition, bit for bit: it starts from the m
 and leaves membranes, running statistics and every other buffer as they are. Hooks on a block see the first pass alone.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from spikingjelly.activation_based.base import MemoryModule
@@ -20,7 +20,8 @@ def recomputed(blocks: nn.Sequential):
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=partial(contexts, block))
     try:
-        yield
+        with not_followed():
+            yield
     finally:
         for block in blocks:
             del block.forward
@@ -28,7 +29,7 @@ def recomputed(blocks: nn.Sequential):
 
 def contexts(block: nn.Module) -> tuple:
     """Of the first pass, and of the second; asked for when the first begins."""
-    return not_followed(), again(block, memories(block))
+    return nullcontext(), again(block, memories(block))
 
 
 @contextmanager

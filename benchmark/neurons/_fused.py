@@ -130,7 +130,8 @@ class Pass(torch.autograd.Function):
     def origin(currents, given) -> Normalised | None:
         """What the currents, given once or at every step, can be computed from again."""
         gapless = _dense(given, given.dim() == currents.dim()) is given
-        return normalised(currents, given.numel(), BLOCK) if gapless else None
+        steps = len(given) if given.dim() == currents.dim() else 1
+        return normalised(currents, given.numel(), steps, BLOCK) if gapless and given.numel() else None
 
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back, origin):
@@ -139,13 +140,13 @@ class Pass(torch.autograd.Function):
         spikes = _like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
         added = _added(x, 1 if shared else steps, origin) if origin else None
-        origin = None if added is None else origin
+        origin = None if added is None else origin  # it cannot be made again
         again = origin is not None or x.nbytes < last.element_size() * spikes.numel()
         charged = torch.empty_like(spikes, dtype=torch.float32) if any(ctx.needs_input_grad) and not again else None
         numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         _forward(_rows(x, 1 if shared else steps), _rows(spikes, steps), _rows(charged, steps), _rows(last, 1), *charge)
-        ctx.save_for_backward(origin.x if origin else x if again else charged)
-        ctx.made = (origin.scale, origin.shift, added) if origin else NOT_MADE
+        made = (origin.scale, origin.shift, added) if origin else NOT_MADE
+        ctx.save_for_backward(origin.x if origin else x if again else charged, *map(torch.from_numpy, made))
         ctx.layout, ctx.again = (x.shape, x.stride()), again
         ctx.constants, ctx.steps, ctx.shared, ctx.learned = (*charge, *back), steps, shared, rate is not None
         ctx.mark_non_differentiable(last)
@@ -153,13 +154,13 @@ class Pass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_spikes, _):
-        saved = ctx.saved_tensors[0].as_strided(*ctx.layout)
+        saved, *made = ctx.saved_tensors
+        saved, (scale, shift, added) = saved.as_strided(*ctx.layout), (each.numpy() for each in made)
         x, charged = (saved, None) if ctx.again else (None, saved)
         given, grad_spikes = 1 if ctx.shared else ctx.steps, _laid_out(grad_spikes, saved, ctx.shared)
         grad = torch.empty_like(saved)
         rates = np.zeros(-(-saved.numel() // given // BLOCK) if ctx.learned else 0)  # of each block, added in order whatever the threads
         rows = _rows(grad_spikes, ctx.steps), _rows(x, given), _rows(charged, given), _rows(grad, given)
-        scale, shift, added = ctx.made
         _backward(*rows, rates, scale, shift, _spread(added, given, saved.numel()), *ctx.constants)
         return grad, torch.tensor(rates.sum(), dtype=torch.float32) if ctx.learned else None, None, None, None, None, None
 
@@ -168,16 +169,19 @@ NOT_MADE = np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.uint
 
 
 def _added(x, steps, origin) -> np.ndarray | None:
-    """What stands beside the normalisation in a sum x, if it is whole numbers: a byte each, [T, n], or a bit. None if it is not."""
-    if not origin.added:
-        return NOT_MADE[2]
+    """What stands beside the normalisation in a sum x, if it is whole numbers: a byte each, [T, n], or a bit; nothing where there is no sum.
+
+    None: x cannot be made again so. Of a sum every value is looked at, else the first of each step.
+    """
     made, sums = _rows(origin.x, steps), _rows(x, steps)
-    for part in (slice(0, BLOCK), slice(None)):  # most that is not whole ends it at once
+    for part in (slice(0, BLOCK), slice(None)) if origin.added else (slice(0, BLOCK),):  # most that is not whole ends it at once
         some = [np.ascontiguousarray(each[:, part]) for each in (made, sums)]
         found = np.empty(some[1].shape, np.uint8)
         if (largest := _rest(*some, origin.scale, origin.shift, found)) < 0:
             return None
-    return np.packbits(found) if largest < 2 else found
+    if origin.added:
+        return np.packbits(found) if largest < 2 else found
+    return None if largest else NOT_MADE[2]  # torch rounds otherwise, or something was done to it in between
 
 
 def _spread(added, steps, size):

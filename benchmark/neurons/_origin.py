@@ -39,9 +39,19 @@ def not_followed():
         _followed = before
 
 
-def normalised(currents: torch.Tensor, count: int, more: int) -> Normalised | None:
-    """None unless `count` gapless values are what a normalisation in training sent; the lines go on for `more` values after a period."""
-    node = behind_views(currents.grad_fn) if _followed else None
+def normalised(currents: torch.Tensor, count: int, steps: int, more: int) -> Normalised | None:
+    """None unless `count` gapless values in so many steps are what a normalisation in training sent, or a sum of it and something else.
+
+    The lines go on for `more` values after a period.
+    """
+    try:
+        return found(currents, count, steps, more) if _followed and not currents._version else None
+    except RuntimeError:  # its graph was freed
+        return None
+
+
+def found(currents, count, steps, more):
+    node = behind_views(currents.grad_fn)
     added = node is not None and node.name() == "AddBackward0" and node._saved_alpha == 1
     if added:
         terms = [behind_views(term) for term, _ in node.next_functions]
@@ -60,6 +70,9 @@ def normalised(currents: torch.Tensor, count: int, more: int) -> Normalised | No
     elif x.is_contiguous():
         lines = (each.repeat_interleave(x[0, 0].numel()) for each in (scale, shift))
     else:
+        return None
+    lines = list(lines)
+    if count // steps % len(lines[0]):  # a step begins within a period
         return None
     return Normalised(x, *(np.resize(line.numpy(), len(line) + more) for line in lines), added)
 

@@ -215,7 +215,7 @@ class Training:
     def forward(self, images, target, chosen) -> dict:
         """The loss terms of a part of a batch."""
         student, teacher = self.networks
-        with self.precision.autocast(), spikes_as_bits(), self.memory():
+        with self.precision.autocast(), spikes_as_bits(images.device.type), self.memory():
             answer = teacher and teacher(images, chosen)
             return self.method.loss(student(images), answer, target, self.parts)
 

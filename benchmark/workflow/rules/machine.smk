@@ -18,6 +18,8 @@ GPUS = 0 if SETTINGS.twin else 1
 MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wildcards.cell).memory
 MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
 ROOM = dict(gpu=GPUS, mem_mb=MEMORY, runtime=MINUTES, slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account)
+if CLUSTER:
+    ROOM["places"] = 1  # of those that a submission of small cells has at a time
 
 
 def small(wildcards):
@@ -26,6 +28,11 @@ def small(wildcards):
 
 
 SHARED = small if CLUSTER else None
+PLACES = workflow.global_resources.get("places").value or 1  # for cells of one submission
+
+
+resource_scopes:
+    places="local",
 
 
 def look():
@@ -38,9 +45,9 @@ def look():
 
 
 def submitted():
-    """What a cluster is asked for: a request for each job, those that share a submission as many at a time as it has CPUs."""
+    """What a cluster is asked for: a request for each job, those that share a submission as many at a time as it has places."""
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    wide = {job: workflow.resource_settings.cores or 1 if job.group else 1 for job in jobs}
+    wide = {job: PLACES if job.group else 1 for job in jobs}
     return [
         cluster.Request(wide[job] * job.threads, wide[job] * job.resources.mem_mb, job.resources.gpu, job.resources.runtime) for job in jobs
     ]
