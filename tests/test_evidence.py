@@ -11,6 +11,7 @@ from benchmark.pins.code import ROOT
 from benchmark.pins.settings import settings
 from benchmark.reports import evidence
 from benchmark.runs import lines
+from benchmark.shared.errors import UserError
 from benchmark.workflow.command import main
 from tests import made
 
@@ -70,9 +71,32 @@ def test_what_an_earlier_call_wrote_stays_where_nothing_replaces_it(tmp_path):
     decided = {(line["paper"], line["a_row"], line["b_row"]): line for line in joined["claims"] if line["difference"]}
     assert {paper for paper, *_ in decided} == {"tser", "idsnn"}
     again = {(line["paper"], line["a_row"], line["b_row"]): line for line in alone["claims"] if line["difference"]}
-    assert all(decided[key]["difference"] == line["difference"] for key, line in again.items())
+    gone = {key for key in again if str(ladder[0].first.row) in key[1:]}  # claims one of whose sides was run again
+    assert gone and {key for key in decided if key[0] == "tser"} == again.keys() - gone
+    assert all(decided[key]["difference"] == again[key]["difference"] for key in again.keys() - gone)
     told = json.loads((tmp_path / "out/provenance.json").read_text())["runs"]
     assert set(told) == {f"runs/{run}/seed{seed}" for run, seed in accuracy} and "idsnn" in (tmp_path / "out/claims.md").read_text()
+
+
+def test_cells_that_differ_in_what_their_network_is_made_of_are_not_each_others_second_run(tmp_path):
+    """Attention's replacements have one name; the row that is run again replaces itself alone."""
+    first = ran(tmp_path / "first", "table1_spikformer_v2", 10.0)
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out")
+    count = len(read(tmp_path / "out/runs.csv"))
+    ran(tmp_path / "second", "table1_spikformer_v2", 90.0, row=0)
+    evidence.write(THREE, tmp_path / "second", tmp_path / "out", keep=True)
+    found = read(tmp_path / "out/runs.csv")
+    assert len(found) == count == 3 * len({line.resolved.id for line in first}) > 3
+    assert sorted(float(line["accuracy"]) for line in found)[-3:] == [90.0, 90.25, 90.5]
+
+
+def test_evidence_of_another_scale_is_not_mixed_in(tmp_path):
+    ran(tmp_path / "first", "table3_idsnn", 20.0)
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out")
+    told = json.loads((tmp_path / "out/provenance.json").read_text())
+    (tmp_path / "out/provenance.json").write_text(json.dumps({**told, "scale": "mini"}))
+    with pytest.raises(UserError, match="is of scale mini, not smoke"):
+        evidence.write(THREE, tmp_path / "first", tmp_path / "out", keep=True)
 
 
 def test_kept_claims_are_taken_in_with_the_others(tmp_path):
@@ -93,16 +117,25 @@ def test_kept_claims_are_taken_in_with_the_others(tmp_path):
     assert all(line["q"] for line in read(tmp_path / "out/claims.csv") if line["p"])
 
 
-@pytest.mark.parametrize("spoiled", ["runs.csv", "claims.csv", "provenance.json"])
-def test_what_cannot_be_kept_is_one_line_and_stays(spoiled, tmp_path, capsys):
+SPOILED = {  # file: what it is by then
+    "runs.csv": lambda text: "{",
+    "steps.csv": lambda text: text + "<<<<<<< HEAD\n",
+    "claims.csv": lambda text: text[:-40],
+    "provenance.json": lambda text: "[]",
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_what_cannot_be_kept_is_one_line_and_stays(name, tmp_path, capsys):
     ran(tmp_path / "first", "table3_idsnn", 20.0)
     evidence.write(THREE, tmp_path / "first", tmp_path / "out")
-    (tmp_path / "out" / spoiled).write_text("{")
+    spoiled = SPOILED[name]((tmp_path / "out" / name).read_text())
+    (tmp_path / "out" / name).write_text(spoiled)
     words = ["evidence", "--keep", "--directory", str(tmp_path / "first"), "--out", str(tmp_path / "out"), "--config", "seeds=3"]
     assert main(words) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"{tmp_path / 'out'} cannot be kept" in said and "--keep" in said
-    assert (tmp_path / "out" / spoiled).read_text() == "{"
+    assert (tmp_path / "out" / name).read_text() == spoiled
 
 
 def test_nothing_done_is_one_line_and_writes_nothing(tmp_path, capsys):
