@@ -251,7 +251,7 @@ def table(lines: list[dict]) -> str:
             *rows,
             "| all | " + " | ".join(map(str, counted(lines))) + " |",
             "",
-            "What no test noticed when it was planted, and why it may stay or what notices it now:",
+            "What no test noticed when it was planted, as far as it was judged, and why it may stay or what notices it now:",
             "",
             *(f"- `{line['file']}` `{line['mutant']}`: {line['judged']}" for line in left),
             "",
