@@ -124,6 +124,25 @@ def test_where_requeueing_is_forbidden_it_says_so(commands, monkeypatch, capsys)
     assert not cluster.requeued() and "not taken back into the queue" in capsys.readouterr().err
 
 
+# ---- the profile
+
+
+def test_the_profile_caps_the_cpus_of_no_job(tmp_path_factory, commands):
+    """`cores` would: of what is submitted too. How many small cells a submission runs at a time is said by `places`."""
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    answers = {"sbatch": "7", "sinfo": "64|64000|(null)|infinite|all*", "squeue": "", "scancel": "", "scontrol": "", "sacct": ""}
+    called = [commands(name, text) for name, text in answers.items()][0]
+    tree = Tree(copy_tree(tmp_path_factory.mktemp("tree")).resolve())
+    words = ["snakemake", "--profile", "profiles/slurm", "--set-threads", "network=16", "--", NETWORK]
+    workflow = subprocess.Popen(words, cwd=tree.folder, env=tree.environment, start_new_session=True)
+    try:
+        until(lambda: (called.exists() and "sbatch " in called.read_text()) or workflow.poll() is not None)
+        assert "--cpus-per-task=16" in called.read_text()
+    finally:
+        workflow.terminate()
+        workflow.wait(90)
+
+
 # ---- on a real one
 
 

@@ -47,12 +47,12 @@ def test_runs_steps_claims_and_where_they_come_from(tmp_path):
     assert (tmp_path / "out/claims.svg").read_text().startswith("<svg")
 
 
-def ran(root: Path, table: str, base: float, row: int | None = None) -> list:
-    """Runs of all lines of a table, each row's accuracy 10 above the one before."""
+def ran(root: Path, table: str, base: float, row: int | None = None, apart: float = 10.0) -> list:
+    """Runs of all lines of a table, each row's accuracy so far above the one before."""
     entries = [line for line in lines.of_table(table, THREE) if line.resolved]
     for place, entry in enumerate(entries):
         for run in entry.runs if row in (None, place) else ():
-            made.accuracy(root, run, base + 10 * place + run.seed / 4)
+            made.accuracy(root, run, base + apart * place + run.seed / 4)
     return entries
 
 
@@ -80,7 +80,7 @@ def test_what_an_earlier_call_wrote_stays_where_nothing_replaces_it(tmp_path):
 
 def test_cells_that_differ_in_what_their_network_is_made_of_are_not_each_others_second_run(tmp_path):
     """Attention's replacements have one name; the row that is run again replaces itself alone."""
-    first = ran(tmp_path / "first", "table1_spikformer_v2", 10.0)
+    first = ran(tmp_path / "first", "table1_spikformer_v2", 10.0, apart=1.0)
     evidence.write(THREE, tmp_path / "first", tmp_path / "out")
     count = len(read(tmp_path / "out/runs.csv"))
     ran(tmp_path / "second", "table1_spikformer_v2", 90.0, row=0)
