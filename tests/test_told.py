@@ -26,3 +26,9 @@ def test_a_paragraph_for_each_paper_that_has_runs():
 def test_what_one_side_alone_ran_otherwise_is_not_the_scope_of_all():
     assert "tau" not in told.scope([LINE]) and "mini twin" not in told.scope([LINE, {**LINE, "differs": "twin"}])
     assert told.smallest([{**LINE, "resolves": None}]) == " (one seed has no interval)"
+
+
+def test_two_rows_of_one_name_are_told_apart():
+    same = {**LINE, "b_method": "TSER", "a_row": 17, "b_row": 12}
+    assert told.pair(same).startswith("TSER (row 17) above TSER (row 12) on R-18")
+    assert "row" not in told.pair(LINE)

@@ -41,6 +41,8 @@ def scope(lines: list[dict]) -> str:
 def pair(line: dict) -> str:
     """`tser above skd on CIFAR100 (printed +0.98, obtained +1.20)`."""
     a, b = (" ".join(filter(None, (line[f"{side}_method"], options(line[f"{side}_options"])))) for side in "ab")
+    if a == b:  # what tells them apart stands in the table alone
+        a, b = (f"{name} (row {line[f'{side}_row']})" for name, side in ((a, "a"), (b, "b")))
     where = line["dataset"] if line["a_backbone"] == "-" else f"{line['a_backbone']}, {line['dataset']}"
     return f"{a} above {b} on {where} (printed {float(line['printed_difference']):+.2f}, obtained {line['difference']:+.2f})"
 
