@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -148,6 +149,8 @@ def test_the_profile_caps_the_cpus_of_no_job(tmp_path_factory, commands):
 
 def absent() -> str:
     """Why there is no SLURM to try this on."""
+    if not find_spec("snakemake_executor_plugin_slurm"):
+        return "Snakemake's plugin is not installed: uv sync --extra slurm"
     if not shutil.which("sbatch"):
         return "there is no SLURM here: no sbatch"
     return "" if cluster.nodes() else "there is no SLURM here: sinfo does not answer"
