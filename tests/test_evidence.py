@@ -91,6 +91,22 @@ def test_cells_that_differ_in_what_their_network_is_made_of_are_not_each_others_
     assert sorted(float(line["accuracy"]) for line in found)[-3:] == [90.0, 90.25, 90.5]
 
 
+def test_a_named_reading_stands_beside_and_changes_no_claim(tmp_path):
+    ran(tmp_path / "first", "table3_tser", 10.0)
+    evidence.write(THREE, tmp_path / "first", tmp_path / "out")
+    before, count = read(tmp_path / "out/claims.csv"), len(read(tmp_path / "out/runs.csv"))
+    even = settings({"seeds": 3, "readings": {"tser": "even"}})
+    (best,) = [
+        line for line in lines.of_table("table3_tser", even) if line.resolved and line.resolved.spec["method"]["params"].get("entropy")
+    ]
+    for run in best.runs:
+        made.accuracy(tmp_path / "second", run, 90.0)
+    evidence.write(even, tmp_path / "second", tmp_path / "out", keep=True)
+    after = read(tmp_path / "out/claims.csv")
+    assert [line["verdict"] for line in after] == [line["verdict"] for line in before] and len(read(tmp_path / "out/runs.csv")) == count + 3
+    assert [line["difference"] for line in after] == [line["difference"] for line in before]
+
+
 def test_evidence_of_another_scale_is_not_mixed_in(tmp_path):
     ran(tmp_path / "first", "table3_idsnn", 20.0)
     evidence.write(THREE, tmp_path / "first", tmp_path / "out")

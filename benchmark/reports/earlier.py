@@ -1,7 +1,8 @@
 """What an earlier call of `evidence` wrote, and what of it stands beside the runs of now. No torch.
 
 A run is run again when there is one of the same method, network, data, steps and seed, whatever its recipe, size or code are by now: then the
-earlier one goes, and so does every claim that it was a side of, unless the runs of now say what it comes to.
+earlier one goes, and so does every claim that it was a side of, unless the runs of now say what it comes to. Runs of a named reading are others:
+they stand beside, and the claims stay those of the reading that was there first.
 """
 
 import csv
@@ -89,11 +90,12 @@ def joined(now: Evidence, before: Evidence, settings: Settings) -> Evidence:
 
     again = {run_of(line, now) for line in now.runs}
     kept = [line for line in before.runs if run_of(line, before) not in again]
+    replaced = again & {run_of(line, before) for line in before.runs}
     folders = {folder_of(line) for line in kept}
     steps = [line for line in before.steps if folder_of(line) in folders]
     known = {same(line): line for line in before.claims}
     claimed = [
-        line if again & sides(claim) else max(line, known.get(same(line), line), key=lambda each: each["n_seeds"])
+        line if replaced & sides(claim) else max(known.get(same(line), line), line, key=lambda each: each["n_seeds"])
         for line, claim in zip(now.claims, all_claimed(settings), strict=True)
     ]
     runs = sorted([*now.runs, *kept], key=lambda line: (line["run"], int(line["seed"])))
