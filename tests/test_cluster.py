@@ -1,6 +1,7 @@
 """What a cell asks for; what is said of a queue: by commands that answer like SLURM's, and on a real one (mark `slurm`)."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -128,17 +129,23 @@ def test_where_requeueing_is_forbidden_it_says_so(commands, monkeypatch, capsys)
 # ---- the profile
 
 
-def test_the_profile_caps_the_cpus_of_no_job(tmp_path_factory, commands):
-    """`cores` would: of what is submitted too. How many small cells a submission runs at a time is said by `places`."""
+PROFILE = {  # words of the command line: CPUs that the one submission asks for
+    ("--set-threads", "network=16", "--", NETWORK): 16,  # `cores` would cap it: of what is submitted too
+    ("--", NETWORK, "structures/spikformer-4-384/CIFAR10.json", "structures/resnet-18/CIFAR100.json"): 2,  # `places`
+}
+
+
+@pytest.mark.parametrize(("words", "cpus"), PROFILE.items(), ids=["one of many threads", "three in two places"])
+def test_what_the_profile_asks_for(words, cpus, tmp_path_factory, commands):
     pytest.importorskip("snakemake_executor_plugin_slurm")
     answers = {"sbatch": "7", "sinfo": "64|64000|(null)|infinite|all*", "squeue": "", "scancel": "", "scontrol": "", "sacct": ""}
     called = [commands(name, text) for name, text in answers.items()][0]
     tree = Tree(copy_tree(tmp_path_factory.mktemp("tree")).resolve())
-    words = ["snakemake", "--profile", "profiles/slurm", "--set-threads", "network=16", "--", NETWORK]
+    words = ["snakemake", "--profile", "profiles/slurm", *words]
     workflow = subprocess.Popen(words, cwd=tree.folder, env=tree.environment, start_new_session=True)
     try:
         until(lambda: (called.exists() and "sbatch " in called.read_text()) or workflow.poll() is not None)
-        assert "--cpus-per-task=16" in called.read_text()
+        assert re.findall(r"--cpus-per-task=(\d+)", called.read_text()) == [str(cpus)]
     finally:
         workflow.terminate()
         workflow.wait(90)

@@ -17,9 +17,10 @@ CPUS = 1 if SETTINGS.twin else lambda wildcards: need(wildcards.cell).threads
 GPUS = 0 if SETTINGS.twin else 1
 MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wildcards.cell).memory
 MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
-ROOM = dict(gpu=GPUS, mem_mb=MEMORY, runtime=MINUTES, slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account)
+WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account)
 if CLUSTER:
-    ROOM["places"] = 1  # of those that a submission of small cells has at a time
+    WHERE["places"] = 1  # of those that a submission of small jobs has at a time
+ROOM = dict(gpu=GPUS, mem_mb=MEMORY, runtime=MINUTES, **WHERE)
 
 
 def small(wildcards):

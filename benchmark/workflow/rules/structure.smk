@@ -15,11 +15,10 @@ rule network:
         "../../../envs/environment.yaml"
     threads: 1
     resources:
+        **WHERE,
         gpu=0,
         mem_mb=6000,
         runtime=needs.SHORTEST,
-        slurm_partition=SETTINGS.partition,
-        slurm_account=SETTINGS.account,
     params:  # not passed on: a change of it counts the network again
         network=lambda wildcards: told(structures.key, wildcards.backbone, wildcards.dataset),
     shell:
