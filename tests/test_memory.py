@@ -9,8 +9,8 @@ from torch import nn
 
 from benchmark.backbones import spikformer
 from benchmark.networks import build as networks
-from benchmark.networks.kept import spikes_as_bits
 from benchmark.networks.layers import conv_bn
+from benchmark.networks.packing import spikes_as_bits
 from benchmark.networks.pooling import MaxPool2d
 from benchmark.networks.recompute import memories, recomputed
 from benchmark.neurons import maker

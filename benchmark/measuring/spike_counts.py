@@ -13,6 +13,8 @@ import numba
 import numpy as np
 import torch
 
+from benchmark.neurons._layout import use_torchs_threads
+
 NARROW = 32  # channels
 
 
@@ -100,7 +102,7 @@ def sums(x: torch.Tensor, spatial: int) -> Sums:
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return _with_torch(x, spatial)
     rows, last = _rows(x.detach(), spatial)
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    use_torchs_threads()
     steps = x.shape[0] if x.dim() - spatial > 2 else 1  # [T, B, channels, ...], or [rows, channels, ...]
     nonzero, odd = _counts(rows, last) if last or rows.shape[2] >= NARROW else _counts_narrow(rows, steps)
     counts = [torch.from_numpy(found) for found in _fold(nonzero)]

@@ -13,7 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
-from benchmark.neurons._fused import KERNELS, _dense, _laid_out, _like
+from benchmark.neurons._fused import KERNELS
+from benchmark.neurons._layout import dense, laid_out, like
 from benchmark.neurons._surrogates import Tanh
 
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -38,8 +39,8 @@ class TritonPass(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back, _):
-        x = _dense(x, 0 if shared else 1)
-        spikes = _like(x, steps) if shared else torch.empty_like(x)
+        x = dense(x, 0 if shared else 1)
+        spikes = like(x, steps) if shared else torch.empty_like(x)
         last = torch.empty_like(spikes[0], dtype=torch.float32)
         ctx.constants, ctx.back, ctx.shared = constants(charge, steps, shared), back, shared
         launch(_forward, last.numel(), x, spikes, last, last.numel(), rate, **ctx.constants)
@@ -51,7 +52,7 @@ class TritonPass(torch.autograd.Function):
     def backward(ctx, grad_spikes, _):
         x, rate = ctx.saved_tensors
         size, (detach, kind, alpha) = grad_spikes[0].numel(), ctx.back
-        grad_spikes = _laid_out(grad_spikes, x, ctx.shared)
+        grad_spikes = laid_out(grad_spikes, x, ctx.shared)
         grad = torch.empty_like(x)
         programs = triton.cdiv(size, ctx.constants["BLOCK"])
         rates = None if rate is None else torch.empty(programs, device=x.device)  # of each program, added in order

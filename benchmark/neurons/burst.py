@@ -17,7 +17,8 @@ import torch
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Stepwise
-from benchmark.neurons._fused import BLOCK, _dense, _rows
+from benchmark.neurons._kernels import BLOCK
+from benchmark.neurons._layout import dense, rows, use_torchs_threads
 from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
@@ -73,11 +74,11 @@ class Burst(Stepwise):
 
     def all_steps(self, x):
         self.ran |= {"numba"}
-        x = _dense(x.detach(), 1)
+        x = dense(x.detach(), 1)
         sent = torch.empty_like(x)
         values = [torch.empty_like(sent[0]).copy_(torch.as_tensor(value)) for value in (self.v, self.count, self.total, self.theta / 2)]
-        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        _all_steps(_rows(x, len(x)), _rows(sent, len(x)), *(_rows(value, 1)[0] for value in values), self.bursts, self.corrected)
+        use_torchs_threads()
+        _all_steps(rows(x, len(x)), rows(sent, len(x)), *(rows(value, 1)[0] for value in values), self.bursts, self.corrected)
         self.v, self.count, self.total = values[:3]
         return sent
 

@@ -19,7 +19,8 @@ import torch
 
 from benchmark.neurons import _back_ends
 from benchmark.neurons._base import Stepwise
-from benchmark.neurons._fused import BLOCK, _dense, _rows
+from benchmark.neurons._kernels import BLOCK
+from benchmark.neurons._layout import dense, rows, use_torchs_threads
 from benchmark.neurons._surrogates import StraightThrough
 from benchmark.shared.errors import UserError
 
@@ -72,13 +73,13 @@ class IntegrateAndFire(Stepwise):
 
     def all_steps(self, x):
         self.ran |= {"numba"}
-        x = _dense(x.detach(), 1)
+        x = dense(x.detach(), 1)
         sent = torch.empty_like(x)
         values = [
             torch.empty_like(sent[0]).copy_(torch.as_tensor(value)) for value in (self.v, self.sum, self.theta, self.upper, self.lower)
         ]
-        numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        _all_steps(_rows(x, len(x)), _rows(sent, len(x)), *(_rows(value, 1)[0] for value in values))
+        use_torchs_threads()
+        _all_steps(rows(x, len(x)), rows(sent, len(x)), *(rows(value, 1)[0] for value in values))
         self.v, self.sum = values[:2]
         return sent
 

@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmark.measuring.products import operation_of
 from benchmark.networks.build import module_of
-from benchmark.networks.kept import Packed, pack, spikes_as_bits
+from benchmark.networks.packing import Packed, pack, spikes_as_bits
 from benchmark.neurons import maker, ran
 from benchmark.runs import structures
 from benchmark.shared.files import replacing
@@ -38,7 +38,7 @@ DATA = {"sew-resnet-18": ("ImageNet", (3, 224, 224), 1000)}
 CIFAR = ("CIFAR100", (3, 32, 32), 100)
 GOALS = {"fp32": "at most 0.95 of ReLU's, 1.5 of the products alone", "bf16": "at least 2.5 times the throughput of spikingjelly's fp32"}
 SHOWN = 14  # operations of a profile
-LARGER = 4  # times as many images: small tensors are not packed (networks/kept.py)
+LARGER = 4  # times as many images: small tensors are not packed (networks/packing.py)
 
 
 # ---- networks

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmark.method import Method
 from benchmark.networks.build import reset
-from benchmark.networks.kept import spikes_as_bits
+from benchmark.networks.packing import spikes_as_bits
 from benchmark.networks.recompute import recomputed
 from benchmark.neurons import ran
 from benchmark.shared.errors import UserError

@@ -12,6 +12,8 @@ import numba
 import numpy as np
 import torch
 
+from benchmark.neurons._layout import gapless, use_torchs_threads
+
 FEW = 2**21  # values up to which memory does not matter and time does: packing a small network's spikes would slow its step by a tenth
 BLOCK = 4096  # values that stay in the first-level cache
 FIRST = 32  # values that are looked at before a kernel is called: hardly an activation passes
@@ -73,19 +75,9 @@ def unpack(kept: Itself | Packed) -> torch.Tensor:
     return x
 
 
-def gapless(x: torch.Tensor) -> bool:
-    """Whether its storage is one block without a hole, in whatever order."""
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(x.stride(), x.shape, strict=True) if size > 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
-
-
 def words_of(x: torch.Tensor) -> np.ndarray:
     """Its values in storage order as words of bits; sets the kernels' threads to torch's."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    use_torchs_threads()
     signed, unsigned = WORDS[x.dtype]
     return x.detach().as_strided((x.numel(),), (1,)).view(signed).numpy().view(unsigned)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.networks import kept
-from benchmark.networks.kept import Itself, Packed, pack, spikes_as_bits, unpack
+from benchmark.networks import packing
+from benchmark.networks.packing import Itself, Packed, pack, spikes_as_bits, unpack
 
 
 def as_it_is(x: torch.Tensor) -> bool:
@@ -15,7 +15,7 @@ def as_it_is(x: torch.Tensor) -> bool:
 
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-SIZE = kept.FEW + 4101  # neither whole bytes nor whole blocks
+SIZE = packing.FEW + 4101  # neither whole bytes nor whole blocks
 
 
 def whole(largest: int, dtype, size=SIZE) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_any_gapless_order_of_memory(order, dtype):
     [
         whole(1, torch.float32, 2 * SIZE)[::2],
         torch.ones(2, 1).expand(2, SIZE),
-        whole(1, torch.float32, kept.FEW),
+        whole(1, torch.float32, packing.FEW),
         whole(1, torch.float64),
         whole(1, torch.int64),
         torch.ones(SIZE, device="meta"),
@@ -87,7 +87,7 @@ def test_a_tensor_that_is_changed_before_the_backward_pass_is_an_error_as_withou
 def test_a_result_that_is_kept_by_what_made_it_does_not_keep_that_alive(monkeypatch):
     """A circle that nothing but a backward pass would break."""
     weight, given, seen = torch.ones(8, requires_grad=True), [], []
-    monkeypatch.setattr(kept, "pack", lambda x: given.append(x.grad_fn) or seen.append(pack(x)) or seen[-1])
+    monkeypatch.setattr(packing, "pack", lambda x: given.append(x.grad_fn) or seen.append(pack(x)) or seen[-1])
     with spikes_as_bits():
         torch.sigmoid(weight * 2)
     assert any(given) and all(each.x.grad_fn is None for each in seen)
@@ -99,7 +99,7 @@ def test_all_threads_pack_the_same(threads):
     torch.set_num_threads(threads)
     try:
         for largest in (1, 9):
-            x = whole(largest, torch.float32, 520 * kept.BLOCK + 3)
+            x = whole(largest, torch.float32, 520 * packing.BLOCK + 3)
             assert torch.equal(unpack(pack(x)), x)
     finally:
         torch.set_num_threads(before)
@@ -107,7 +107,7 @@ def test_all_threads_pack_the_same(threads):
 
 def test_gradients_are_the_same_to_the_bit_and_what_is_kept_is_a_bit_a_spike(monkeypatch):
     spikes, seen = whole(1, torch.float32, 4 * 33 * 128 * 128).view(4, 33, 128, 128), []
-    monkeypatch.setattr(kept, "pack", lambda x: seen.append(pack(x)) or seen[-1])
+    monkeypatch.setattr(packing, "pack", lambda x: seen.append(pack(x)) or seen[-1])
     torch.manual_seed(0)
     layer, found = nn.Conv2d(33, 8, 3, padding=1), []
     for context in (spikes_as_bits(), torch.enable_grad()):
@@ -133,5 +133,5 @@ def test_what_changes_afterwards_does_not_reach_the_backward_pass():
 
 
 def test_the_words_of_whole_numbers():
-    assert kept.numbers(torch.float32)[1] == 0x3F800000 and kept.numbers(torch.bfloat16)[1] == 0x3F80
-    assert np.array_equal(kept.numbers(torch.float32).view(np.float32), np.arange(256))
+    assert packing.numbers(torch.float32)[1] == 0x3F800000 and packing.numbers(torch.bfloat16)[1] == 0x3F80
+    assert np.array_equal(packing.numbers(torch.float32).view(np.float32), np.arange(256))
