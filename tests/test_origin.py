@@ -137,10 +137,19 @@ def test_steps_that_begin_within_a_period_are_kept_themselves():
 
 
 def test_what_was_changed_in_place_is_kept_itself():
-    currents = in_time(batch_norm()(images()), False)
+    y = batch_norm()(images())
     with torch.no_grad():
-        currents.clamp_(max=1.0)
+        y.clamp_(max=1.0)
+    currents = in_time(y, False)
     assert Pass.origin(currents, currents) is None
+
+
+def test_what_was_changed_behind_torchs_back_is_kept_itself():
+    """By a whole number, which would make a sum where there is none in the graph."""
+    y = batch_norm()(images())
+    y.data.add_(1.0)
+    currents = in_time(y, False)
+    assert _fused._added(currents.detach(), STEPS, Pass.origin(currents, currents)) is None
 
 
 def test_a_normalisation_that_rounds_otherwise_is_not_made_again(monkeypatch):
