@@ -9,8 +9,9 @@ from torch import nn
 
 from benchmark.backbones import spikformer
 from benchmark.networks import build as networks
+from benchmark.networks import packing
 from benchmark.networks.layers import conv_bn
-from benchmark.networks.packing import spikes_as_bits
+from benchmark.networks.packing import pack, spikes_as_bits
 from benchmark.networks.pooling import MaxPool2d
 from benchmark.networks.recompute import memories, recomputed
 from benchmark.neurons import maker
@@ -135,6 +136,20 @@ def test_blocks_are_computed_twice_and_watched_once(tmp_path):
     steps(again, 1)
     assert (len(outer), len(inner), features) == (2, 4, [2])
     assert not any("forward" in vars(block) for block in again.student.blocks)
+
+
+def test_a_training_keeps_its_spikes_as_bits_and_learns_the_same(tmp_path, monkeypatch):
+    packed, found = [], []
+    for few in (packing.FEW, 256):
+        monkeypatch.setattr(packing, "FEW", few)
+        monkeypatch.setattr(packing, "pack", lambda x, pack=pack: packed.append(pack(x)) or packed[-1])
+        packed.clear()
+        run = training(tmp_path)
+        found.append((steps(run), run.trained.state_dict()))
+        bits = [each for each in packed if isinstance(each, packing.Packed)]
+        assert bool(bits) == (few == 256) and packed
+    (terms, one), (again, other) = found
+    assert terms == again and all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.parametrize("followed", ["inside", "behind"])

@@ -171,6 +171,7 @@ LAYOUTS = {
     "time not outermost": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "gaps": lambda x: torch.stack([x, -x], -1)[..., 0],
     "a view that starts later": lambda x: torch.cat([-x, x])[len(x) :],
+    "gaps between steps": lambda x: torch.stack([x, -x], 1)[:, 0],
     "expanded over the batch": lambda x: x[:, :1].expand_as(x),
     "a static image": lambda x: x[:1].expand_as(x),
     "a static image, channels last": lambda x: x[0].contiguous(memory_format=torch.channels_last).unsqueeze(0).expand_as(x),
