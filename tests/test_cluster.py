@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -129,13 +131,14 @@ def test_where_requeueing_is_forbidden_it_says_so(commands, monkeypatch, capsys)
 # ---- the profile
 
 
+OTHERS = ("structures/spikformer-4-384/CIFAR10.json", "structures/resnet-18/CIFAR100.json")
 PROFILE = {  # words of the command line: CPUs that the one submission asks for
     ("--set-threads", "network=16", "--", NETWORK): 16,  # `cores` would cap it: of what is submitted too
-    ("--", NETWORK, "structures/spikformer-4-384/CIFAR10.json", "structures/resnet-18/CIFAR100.json"): 2,  # `places`
+    ("--", NETWORK, *OTHERS): 1,  # `places`: the plugin runs them one after another
 }
 
 
-@pytest.mark.parametrize(("words", "cpus"), PROFILE.items(), ids=["one of many threads", "three in two places"])
+@pytest.mark.parametrize(("words", "cpus"), PROFILE.items(), ids=["one of many threads", "three after one another"])
 def test_what_the_profile_asks_for(words, cpus, tmp_path_factory, commands):
     pytest.importorskip("snakemake_executor_plugin_slurm")
     answers = {"sbatch": "7", "sinfo": "64|64000|(null)|infinite|all*", "squeue": "", "scancel": "", "scontrol": "", "sacct": ""}
@@ -183,6 +186,28 @@ def test_a_job_of_the_profile_is_submitted_and_done(slurm):
     done = slurm.run("snakemake", "--profile", "profiles/slurm", "--", NETWORK, timeout=400)
     assert done.returncode == 0 and "submitted with SLURM jobid" in done.stderr, done.stderr
     assert (slurm.folder / NETWORK).exists()
+
+
+@pytest.mark.slurm
+def test_cells_of_one_submission_share_one_warm_process(slurm):
+    words = ["snakemake", "--profile", "profiles/slurm", "--", NETWORK, *OTHERS]
+    workflow, servers = subprocess.Popen(words, cwd=slurm.folder, env=slurm.environment, stdout=subprocess.DEVNULL), set()
+    while workflow.poll() is None:
+        servers |= set(warm_processes(slurm.folder))
+        time.sleep(0.1)
+    assert workflow.returncode == 0 and len(servers) == 1
+    until(lambda: not warm_processes(slurm.folder), 20)
+
+
+def warm_processes(folder) -> list[bytes]:
+    """The sockets of the warm servers of workflows in this folder; a fork of one has its words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"warm" in words and (process / "cwd").readlink() == folder:
+                found.append(words[words.index(b"--socket") + 1])
+    return found
 
 
 @pytest.mark.slurm

@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "SPIKELEDGER_DATA_ROOT": Path(workflow.basedir) / SETTINGS.data_root,
     "SPIKELEDGER_DEVICE": SETTINGS.device,
     "SPIKELEDGER_NEURONS": SETTINGS.neurons,
-    warm.ADDRESS: warm.address(),
+    warm.ADDRESS: os.environ.get(warm.ADDRESS, warm.address()) if workflow.remote_exec else warm.address(),
 }
 EXPORTS = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in ENVIRONMENT.items())
 # `tell <log> <command>`: what a command says goes to its log, and of a failed one the line that matters to the terminal too.

@@ -19,7 +19,7 @@ MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wil
 MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
 WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account)
 if CLUSTER:
-    WHERE["places"] = 1  # of those that a submission of small jobs has at a time
+    WHERE["places"] = 1  # of those that a submission of small jobs has: its cells run one after another
 ROOM = dict(gpu=GPUS, mem_mb=MEMORY, runtime=MINUTES, **WHERE)
 
 
@@ -66,7 +66,8 @@ elif not locked(Path(".snakemake/workflow.lock")):
 
 
 FORKS = SETTINGS.scale == "smoke" and sys.platform == "linux"  # elsewhere a fork of what torch has loaded is not safe
-if FORKS and workflow.remote_exec:  # in a job on a cluster, where `onstart` is not called: small cells share one process
+if FORKS and workflow.remote_exec and warm.ADDRESS not in os.environ:  # in a submission, where `onstart` is not called: its cells, each
+    os.environ[warm.ADDRESS] = warm.address()  # with a Snakemake of its own below this one, share one process
     warm.start(warm.address(), Path(os.devnull))
 
 
