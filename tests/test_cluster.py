@@ -134,7 +134,7 @@ def test_where_requeueing_is_forbidden_it_says_so(commands, monkeypatch, capsys)
 OTHERS = ("structures/spikformer-4-384/CIFAR10.json", "structures/resnet-18/CIFAR100.json")
 PROFILE = {  # words of the command line: CPUs that the one submission asks for
     ("--set-threads", "network=16", "--", NETWORK): 16,  # `cores` would cap it: of what is submitted too
-    ("--", NETWORK, *OTHERS): 1,  # `places`: the plugin runs them one after another
+    ("--", NETWORK, *OTHERS): 1,  # `place`: the plugin runs them one after another
 }
 
 
@@ -152,6 +152,14 @@ def test_what_the_profile_asks_for(words, cpus, tmp_path_factory, commands):
     finally:
         workflow.terminate()
         workflow.wait(90)
+
+
+def test_a_controller_that_is_away_is_not_taken_for_one_without_a_memory(monkeypatch):
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
+    answers = iter([None, 600, None, 300, None])
+    monkeypatch.setattr(plugin, "get_min_job_age", lambda: next(answers))
+    cluster.steady()
+    assert [plugin.get_min_job_age() for _ in range(5)] == [None, 600, 600, 300, 300]
 
 
 # ---- on a real one

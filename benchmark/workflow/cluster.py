@@ -3,6 +3,7 @@
 Everything is asked of SLURM's own commands; where there are none, or they fail, nothing is said.
 """
 
+import importlib
 import os
 import re
 import subprocess
@@ -10,9 +11,11 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 PAUSE = 30.0  # seconds between two looks at what waits
 NEARLY = 300  # seconds before a job's limit: a run that is told to stop then goes on in the next allocation
+PLUGIN = "snakemake_executor_plugin_slurm"
 UNITS = (86400, 3600, 60, 1)  # of days-hours:minutes:seconds
 
 
@@ -76,7 +79,7 @@ def unmet(requests: list[Request], partition: str = "") -> list[str]:
     where = f"partition {partition}" if partition else "the default partition"
     return [
         f"{count} jobs ask for {request}, and no node of {where} has that (there is: {'; or '.join(map(str, dict.fromkeys(there)))}): they would "
-        "wait for ever. Ask for less: --set-threads train=1 --set-resources train:mem_mb=8000 train:gpu=0 train:runtime=60, --cores for small ones"
+        "wait for ever. Ask for less: --set-threads train=1 --set-resources train:mem_mb=8000 train:gpu=0 train:runtime=60"
         for request, count in Counter(requests).items()
         if there and not any(request.fits(node) for node in there)
     ]
@@ -108,6 +111,23 @@ class Watch(threading.Thread):
                 flush=True,
             )
         self.said = set(reasons)
+
+
+def steady() -> None:
+    """A controller that is away for a while does not end the looking.
+
+    Before each look at the queue the plugin asks the controller how long it remembers jobs that ended. Without an answer it looks with
+    `sacct`, though there may be no accounting, as often as it is allowed to fail, and then never again. From now on the last answer holds.
+    """
+    if find_spec(PLUGIN):
+        plugin = importlib.import_module(PLUGIN)
+        asked, known = plugin.get_min_job_age, [None]
+
+        def remembered():
+            known[0] = asked() or known[0]
+            return known[0]
+
+        plugin.get_min_job_age = remembered
 
 
 def cancel(name: str) -> None:

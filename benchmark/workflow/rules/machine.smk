@@ -19,7 +19,8 @@ MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wil
 MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
 WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account)
 if CLUSTER:
-    WHERE["places"] = 1  # of those that a submission of small jobs has: its cells run one after another
+    WHERE["place"] = 1
+    workflow.register_resource("place", 1)  # a submission has one: its cells run one after another, in the room of the largest
 ROOM = dict(gpu=GPUS, mem_mb=MEMORY, runtime=MINUTES, **WHERE)
 
 
@@ -29,11 +30,10 @@ def small(wildcards):
 
 
 SHARED = small if CLUSTER else None
-PLACES = workflow.global_resources.get("places").value or 1  # for cells of one submission
 
 
 resource_scopes:
-    places="local",
+    place="local",
 
 
 def look():
@@ -46,12 +46,9 @@ def look():
 
 
 def submitted():
-    """What a cluster is asked for: a request for each job, those that share a submission as many at a time as it has places."""
+    """What a cluster is asked for: a request for each job; of those that share a submission one runs at a time."""
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    wide = {job: PLACES if job.group else 1 for job in jobs}
-    return [
-        cluster.Request(wide[job] * job.threads, wide[job] * job.resources.mem_mb, job.resources.gpu, job.resources.runtime) for job in jobs
-    ]
+    return [cluster.Request(job.threads, job.resources.mem_mb, job.resources.gpu, job.resources.runtime) for job in jobs]
 
 
 def queue():
@@ -81,6 +78,7 @@ onstart:
         for line in cluster.unmet(submitted(), SETTINGS.partition):
             print(f"queue   {line}", file=sys.stderr)
         cluster.Watch(queue()).start()
+        cluster.steady()
     kept.keep(Path("results"), Path(".snakemake/kept"))
     if FORKS and workflow.local_exec:
         warm.start(warm.address(), Path("logs/warm.log"))
