@@ -154,6 +154,22 @@ def test_what_the_profile_asks_for(words, cpus, tmp_path_factory, commands):
         workflow.wait(90)
 
 
+def test_of_what_was_not_completed_the_first_error_is_told(commands, tmp_path):
+    called = commands("squeue", "7|COMPLETED|None\n8|FAILED|NonZeroExitCode\n9|CANCELLED|None\n10|RUNNING|None\n11|NODE_FAIL|None")
+    for number, words in {
+        "8": "[x]\nsrun: error: vm: task 0: Exited with exit code 1\nerror: the reason\nerror: another",
+        "9": "slurmstepd: JOB 9 ON vm CANCELLED AT 12:00",
+    }.items():
+        (tmp_path / "logs" / number).mkdir(parents=True)
+        (tmp_path / "logs" / number / f"{number}.log").write_text(words)
+    assert cluster.ended_badly("abc", tmp_path / "logs") == [
+        f"job 8 ended as FAILED (NonZeroExitCode): error: the reason ({tmp_path}/logs/8/8.log)",
+        f"job 9 ended as CANCELLED: slurmstepd: JOB 9 ON vm CANCELLED AT 12:00 ({tmp_path}/logs/9/9.log)",
+        f"job 11 ended as NODE_FAIL: it left no log below {tmp_path}/logs",
+    ]
+    assert "-n abc" in called.read_text()
+
+
 def test_a_controller_that_is_away_is_not_taken_for_one_without_a_memory(monkeypatch):
     plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
     answers = iter([None, 600, None, 300, None])
@@ -205,6 +221,16 @@ def test_cells_of_one_submission_share_one_warm_process(slurm):
         time.sleep(0.1)
     assert workflow.returncode == 0 and len(servers) == 1
     until(lambda: not warm_processes(slurm.folder), 20)
+
+
+@pytest.mark.slurm
+def test_a_cell_that_fails_is_told_and_does_not_stop_those_of_its_submission(slurm):
+    for name in ("vit-l-32-CIFAR10", "spikformer-4-384-CIFAR10"):
+        (slurm.folder / f"logs/structures/{name}.log/in the way").mkdir(parents=True)
+    done = slurm.run("snakemake", "--profile", "profiles/slurm", "--", NETWORK, *OTHERS, timeout=400)
+    assert done.returncode != 0 and [path for path in (NETWORK, *OTHERS) if (slurm.folder / path).exists()] == [OTHERS[1]]
+    (line,) = [line for line in done.stderr.splitlines() if "ended as FAILED" in line]
+    assert "no error is told (.snakemake/slurm_logs/" in line, line  # bash says: Is a directory
 
 
 def warm_processes(folder) -> list[bytes]:

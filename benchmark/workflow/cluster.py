@@ -12,9 +12,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 PAUSE = 30.0  # seconds between two looks at what waits
 NEARLY = 300  # seconds before a job's limit: a run that is told to stop then goes on in the next allocation
+GOOD = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "COMPLETED")  # states of a job
+ERROR = re.compile(r"(?i)^(?!.*exited with exit code).*(error: |\bcancelled\b|\bkilled\b|time limit)")
 PLUGIN = "snakemake_executor_plugin_slurm"
 UNITS = (86400, 3600, 60, 1)  # of days-hours:minutes:seconds
 
@@ -130,6 +133,27 @@ def steady() -> None:
         plugin.get_min_job_age = remembered
 
 
+def ended_badly(name: str, logs: Path) -> list[str]:
+    """A line for each submission of this name that SLURM says was not completed: where its log lies, and what the log says first.
+
+    logs: the folder of the plugin's, a file for each number of a job somewhere below it.
+    """
+    states = [line.strip().split("|") for line in ask("squeue", "-h", "-t", "all", "-n", name, "-o", "%i|%T|%r")]
+    return [
+        f"job {number} ended as {state}{'' if reason == 'None' else f' ({reason})'}: {first_error(logs, number)}"
+        for number, state, reason in states
+        if state not in GOOD
+    ]
+
+
+def first_error(logs: Path, number: str) -> str:
+    log = next(logs.glob(f"**/{number}.log"), None)
+    if log is None:
+        return f"it left no log below {logs}"
+    said = (line.strip() for line in log.read_text(errors="replace").splitlines())
+    return f"{next((line for line in said if ERROR.search(line)), 'no error is told')} ({log})"
+
+
 def cancel(name: str) -> None:
     """End all jobs of this name: Snakemake cancels those that it knows, and one may have been on its way."""
     if ask("squeue", "-h", "-n", name):
@@ -146,6 +170,13 @@ def leave(name: str) -> None:
 
 
 # ---- in a job
+
+
+def keep_going() -> None:
+    """Snakemake's own `keep-going` in a submission, whose other cells would not begin once one has failed: profiles do not reach it."""
+    from snakemake.settings.types import ExecutionSettings
+
+    ExecutionSettings.keep_going = property(lambda settings: True, lambda settings, value: None)
 
 
 def requeued() -> bool:

@@ -62,6 +62,8 @@ elif not locked(Path(".snakemake/workflow.lock")):
     kept.outlived(RUNS.values(), Path(".snakemake"), Path())
 
 
+if workflow.remote_exec:
+    cluster.keep_going()
 FORKS = SETTINGS.scale == "smoke" and sys.platform == "linux"  # elsewhere a fork of what torch has loaded is not safe
 if FORKS and workflow.remote_exec and warm.ADDRESS not in os.environ:  # in a submission, where `onstart` is not called: its cells, each
     os.environ[warm.ADDRESS] = warm.address()  # with a Snakemake of its own below this one, share one process
@@ -86,6 +88,8 @@ onstart:
 
 onerror:
     if queue():
+        for line in cluster.ended_badly(queue(), Path(".snakemake/slurm_logs")):
+            print(f"queue   {line}", file=sys.stderr)
         cluster.cancel(queue())
     kept.restore(Path("results"), Path(".snakemake/kept"))
     waiting = [job.wildcards[0] for job in workflow.dag.needrun_jobs() if job.rule.name in ("table", "figure")]
