@@ -6,7 +6,7 @@ outputs that this position reaches (borders, stride and groups included), which 
 
 from collections import defaultdict
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 import torch
 from spikingjelly.activation_based.surrogate import SurrogateFunctionBase
@@ -322,6 +322,7 @@ def add_from(series: list, start: int, numbers: list) -> None:
         series[place] += value
 
 
+@cache
 def reached_along(size, out, stride, padding, dilation, kernel) -> torch.Tensor:
     """Along one dimension, how many outputs each of `size` input positions contributes to."""
     counts = torch.zeros(size, dtype=torch.int64)

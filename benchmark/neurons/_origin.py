@@ -45,7 +45,7 @@ def normalised(currents: torch.Tensor, count: int, steps: int, more: int) -> Nor
     The lines go on for `more` values after a period.
     """
     try:
-        return found(currents, count, steps, more) if _followed and not currents._version else None
+        return found(currents, count, steps, more) if _followed and currents.grad_fn and not currents._version else None
     except RuntimeError:  # its graph was freed
         return None
 
