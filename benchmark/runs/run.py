@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from benchmark.conventions import Record
@@ -29,6 +29,12 @@ KEYS = (  # of a whole metrics.json
 )
 
 
+@cache
+def _folder(cell: str, seed: int) -> Path:
+    """Made once: ten thousand runs are asked for it five times each."""
+    return Path("runs") / cell / f"seed{seed}"
+
+
 @dataclass(frozen=True)
 class Run:
     """A cell with a seed, by the folder that its results lie in (relative to the scale's working directory)."""
@@ -38,7 +44,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return Path("runs") / self.resolved.id / f"seed{self.seed}"
+        return _folder(self.resolved.id, self.seed)
 
     @cached_property
     def upstream(self) -> tuple[tuple[str, "Run"], ...]:

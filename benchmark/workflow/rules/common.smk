@@ -59,6 +59,11 @@ def one_of(names):
     return "|".join(sorted(names)) or "none"
 
 
+def one_of_cells(ids):
+    """The same for cells by the checksum that their names end with: Snakemake goes through a constraint for every path of every job."""
+    return rf"[^/]+-(?:{one_of(id.rpartition('-')[2] for id in ids)})"
+
+
 def upstream_weights(wildcards):
     """Input of a run: the weights of what ran before it, by role."""
     run = Run(CELLS[wildcards.cell], int(wildcards.seed))

@@ -16,12 +16,11 @@ ALIKE = SETTINGS.twin and not CLUSTER  # cells of which one asks for about as mu
 CPUS = 1 if SETTINGS.twin else lambda wildcards: need(wildcards.cell).threads
 GPUS = 0 if SETTINGS.twin else 1
 MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wildcards.cell).memory
-MINUTES = needs.SHORTEST if ALIKE else lambda wildcards: need(wildcards.cell).runtime
-WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account)
+WHERE, ROOM = {}, dict(gpu=GPUS, mem_mb=MEMORY)  # of every job, and of a cell's
 if CLUSTER:
-    WHERE["place"] = 1
+    WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account, place=1)
     workflow.register_resource("place", 1)  # a submission has one: its cells run one after another, in the room of the largest
-ROOM = dict(gpu=GPUS, mem_mb=MEMORY, runtime=MINUTES, **WHERE)
+    ROOM |= dict(runtime=lambda wildcards: need(wildcards.cell).runtime, **WHERE)
 
 
 def small(wildcards):

@@ -11,7 +11,7 @@ rule train:
     log:
         "logs/{cell}/seed{seed}.log",
     wildcard_constraints:
-        cell=one_of(CELLS.keys() - UPSTREAM),
+        cell=one_of_cells(CELLS.keys() - UPSTREAM),
         seed=r"\d+",
     group:
         SHARED
@@ -33,7 +33,7 @@ use rule train as train_upstream with:
         layers="runs/{cell}/seed{seed}/layers.csv",
         weights="runs/{cell}/seed{seed}/weights.pt",
     wildcard_constraints:
-        cell=one_of(UPSTREAM - PICTURED),
+        cell=one_of_cells(UPSTREAM - PICTURED),
         seed=r"\d+",
 
 
@@ -45,7 +45,7 @@ use rule train as train_pictured with:
         weights="runs/{cell}/seed{seed}/weights.pt",
         parts="runs/{cell}/seed{seed}/parts.pt",
     wildcard_constraints:
-        cell=one_of(PICTURED),
+        cell=one_of_cells(PICTURED),
         seed=r"\d+",
 
 
@@ -58,7 +58,7 @@ rule surface:
     log:
         "logs/{cell}/seed{seed}.surface.log",
     wildcard_constraints:
-        cell=one_of(SURFACES),
+        cell=one_of_cells(SURFACES),
         seed=r"\d+",
     group:
         SHARED
@@ -86,7 +86,7 @@ rule pictures:
     log:
         "logs/{cell}/seed{seed}.pictures.log",
     wildcard_constraints:
-        cell=one_of(PICTURED),
+        cell=one_of_cells(PICTURED),
         seed=r"\d+",
     group:
         SHARED
