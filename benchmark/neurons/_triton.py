@@ -152,6 +152,21 @@ def _add(one, other):
 
 
 @triton.jit
+def _through(h, into, carry, threshold, rest, alpha, norm, DETACH: tl.constexpr, KIND: tl.constexpr, SOFT: tl.constexpr):
+    """dL/dh from dL/dspike and from dL/d(membrane after it), the carry."""
+    if not DETACH:
+        into -= carry * (threshold if SOFT else h - rest)
+    kept = carry if SOFT else tl.where(h - threshold >= 0.0, 0.0, carry)
+    return into * _surrogate(h - threshold, alpha, norm, KIND) + kept
+
+
+@triton.jit
+def _of_rate(d, h, v, share, rest, DECAY: tl.constexpr):
+    """What d = dL/dh of a step adds to dL/d(1/tau)."""
+    return d * ((h - v) / share if DECAY else rest - v)
+
+
+@triton.jit
 def _backward(
     grad_spikes, x, grad, rates, n, rate, tau, threshold, rest, alpha, norm,
     STEPS: tl.constexpr, SHARED: tl.constexpr, LEARNED: tl.constexpr, DECAY: tl.constexpr, SOFT: tl.constexpr, BLOCK: tl.constexpr,
@@ -177,12 +192,9 @@ def _backward(
     for back in tl.static_range(STEPS):
         h, v = charged[STEPS - 1 - back], before[STEPS - 1 - back]
         into = tl.load(grad_spikes + at, inside, 0.0).to(tl.float32)
-        if not DETACH:
-            into -= carry * (threshold if SOFT else h - rest)
-        kept = carry if SOFT else tl.where(h - threshold >= 0.0, 0.0, carry)
-        d = into * _surrogate(h - threshold, alpha, norm, KIND) + kept  # dL/dh
+        d = _through(h, into, carry, threshold, rest, alpha, norm, DETACH, KIND, SOFT)
         if LEARNED:
-            total += d * ((h - v) / share if DECAY else rest - v)
+            total += _of_rate(d, h, v, share, rest, DECAY)
         g = share * d if DECAY else d
         given = given + g if SHARED else g
         if not SHARED or back == STEPS - 1:
