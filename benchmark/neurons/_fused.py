@@ -46,6 +46,7 @@ class Fused(Neuron):
     """
 
     leaks = True
+    pair = None  # with the batch normalisation before it, which may leave its work to the neuron: `_pair.py`
 
     def learned_leak(self):
         """1 / tau as a tensor with a gradient; None where tau is a constant of the node."""
@@ -53,8 +54,11 @@ class Fused(Neuron):
 
     def multi_step_forward(self, x_seq, *args, **kwargs):
         name = self.implementation(x_seq)
+        kernels = one_pass(name)
+        if self.pair is not None:
+            name, kernels, x_seq = self.pair.take(name, kernels, x_seq)
         self.ran |= {name}
-        if kernels := one_pass(name):
+        if kernels:
             return self.fused(x_seq, kernels)
         x = single_precision(x_seq)
         spikes = self.loop(x) if name == "torch" else super().multi_step_forward(x, *args, **kwargs)

@@ -21,6 +21,7 @@ from benchmark.method import Method
 from benchmark.networks import build as network
 from benchmark.networks.converting.conversion import Converted
 from benchmark.networks.layers import count_parameters
+from benchmark.networks.pairing import paired
 from benchmark.neurons import ran
 from benchmark.shared import seeds
 from benchmark.shared.errors import Damaged, UserError
@@ -155,7 +156,7 @@ def prepare(spec, seed, out, data_root, batches, data_checksum, session) -> Trai
     above = {role: load_above(out.parent.parent / id / folder, role, batches) for role, id in spec["above"].items()}
     modules = {role: module for role, (module, _) in above.items()}
     student = student.to(batches.device, memory_format=torch.channels_last)
-    student = method.start(student, modules, batches.calibration())  # of a resumed run, overwritten by its checkpoint
+    student = paired(method.start(student, modules, batches.calibration()))  # of a resumed run, overwritten by its checkpoint
     weights = {role: checksum for role, (_, checksum) in above.items()}
     owner = {**spec, "recipe": batches.recipe, "seed": seed, "packages": session["packages"], "weights": weights}
     checkpoint = Checkpoint(out, {**owner, "data_checksum": data_checksum})
