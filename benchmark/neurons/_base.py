@@ -27,7 +27,7 @@ class Neuron:
     sends: str  # the file's SENDS; operations are counted by it
     leaks: bool = False  # whether its membranes are scaled at every step, which some conventions count as a multiplication
     at_times: tuple[str, ...] = ()  # parameters that have a gradient only where something is cut off, which may be nowhere
-    ran: frozenset[str] = frozenset()  # the implementations that ran this layer so far: torch, numba, triton or spikingjelly
+    ran: frozenset[str] = frozenset()  # what ran this layer so far: torch, numba, triton (also with normalisation) or spikingjelly
 
 
 class Stepwise(Neuron, MemoryModule):

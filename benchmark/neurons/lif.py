@@ -5,7 +5,8 @@ A tau of 1e9 makes it integrate without a leak in single precision.
 
 Source: spikingjelly 2.0.0, activation_based/neuron (LIFNode).
 Parity: spikes equal to that node's, gradients and membranes within 2e-6, for every kind of reset, leak and surrogate
-(tests/test_neurons.py); the Triton kernels likewise, with a slow loop, in Triton's interpreter alone (tests/test_triton.py).
+(tests/test_neurons.py); the Triton kernels likewise, with a slow loop, in Triton's interpreter alone (tests/test_triton.py), and those that
+normalise as well, with torch's batch normalisation before the loop (tests/test_triton_normalised.py).
 Deviations: none known.
 """
 

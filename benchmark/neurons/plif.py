@@ -6,7 +6,8 @@ gradient in its public code, the surrogate is an arc tangent.
 Source: spikingjelly 2.0.0, activation_based/neuron (ParametricLIFNode), by the paper's authors; the reset is that of the logs of
 fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron@f644ff6.
 Parity: spikes equal to that node's, gradients and membranes within 2e-6, for every kind of reset, leak and surrogate
-(tests/test_neurons.py); the Triton kernels likewise, with a slow loop, in Triton's interpreter alone (tests/test_triton.py).
+(tests/test_neurons.py); the Triton kernels likewise, with a slow loop, in Triton's interpreter alone (tests/test_triton.py), and those that
+normalise as well, with torch's batch normalisation before the loop (tests/test_triton_normalised.py).
 Deviations: none known.
 """
 
