@@ -22,6 +22,7 @@ from benchmark.networks.pairing import paired
 from benchmark.networks.recompute import recomputed
 from benchmark.networks.replacing import ThresholdBatchNorm2d
 from benchmark.neurons import _back_ends, ran
+from benchmark.neurons._fused import Fused
 from benchmark.neurons._surrogates import surrogate_function
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with torch on Linux alone")
@@ -307,17 +308,17 @@ def by_the_loop(module, patch):
     _back_ends.choose("torch")
 
 
-ALONE = (
-    evaluated, doubled, hooked, normalisation_hooked, container_hooked, carried, on_several_devices, without_weights, without_statistics,
-    of_another_class, by_the_loop,
-)  # fmt: skip
+REPLACING = without_weights, without_statistics, of_another_class  # nothing is replaced after pairing
+ALONE = evaluated, doubled, hooked, normalisation_hooked, container_hooked, carried, on_several_devices, by_the_loop, *REPLACING
 
 
-@pytest.mark.parametrize("change", ALONE, ids=lambda change: change.__name__)
-@pytest.mark.parametrize("late", [False, True], ids=["before", "after pairing"])
+CASES = [(change, late) for change in ALONE for late in (False, True) if not (late and change in REPLACING)]
+
+
+@pytest.mark.parametrize(
+    ("change", "late"), CASES, ids=[f"{change.__name__}-{'after' if late else 'before'} pairing" for change, late in CASES]
+)
 def test_elsewhere_both_modules_are_what_they_were(change, late, kernels, monkeypatch):
-    if late and change in (without_weights, without_statistics, of_another_class):
-        pytest.skip("nothing is replaced after pairing")
     made = network("plif", 5)
     plain, module = copy.deepcopy(made), made
     for each in (plain, module):
@@ -386,6 +387,15 @@ def test_a_neuron_that_does_not_get_what_it_has_to_normalise_is_an_error(kernels
 
 
 # ---- a network
+
+
+@pytest.mark.parametrize(
+    ("name", "alone"),
+    [("resnet", ["blocks.0.1", "blocks.1.1"]), ("spikformer", ["blocks.0.0.0.project.0"])],
+)
+def test_neurons_behind_a_sum_or_a_product_are_alone_and_all_others_in_a_pair(name, alone, kernels):
+    module = paired(build.build(helpers.network(name), 10, [3, 16, 16], 2))
+    assert [name for name, node in module.named_modules() if isinstance(node, Fused) and node.pair is None] == alone
 
 
 def trained(name: str, recompute: bool = False, steps: int = 2) -> tuple[list[float], list, nn.Module]:
