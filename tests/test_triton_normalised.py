@@ -359,6 +359,13 @@ def test_neurons_that_get_a_sum_or_a_layers_second_use_are_no_pairs(kernels):
         assert paired(chain)(images(4, 2, 5, 3, 7)).any() and BOTH not in ran(chain)
 
 
+@pytest.mark.parametrize("name", ["auto", "numba", "torch", "spikingjelly"])
+def test_with_another_back_end_a_network_is_left_as_it_is(name, kernels):
+    _back_ends.choose(name)
+    module = paired(network("plif", 5))
+    assert module[1].pair is None and "forward" not in vars(module[0][0])
+
+
 def test_pairs_of_a_residual_branch_are_found(kernels):
     chain = Residual(*network("lif", 5), *network("plif", 5))
     assert paired(chain)(images(4, 2, 5, 3, 7)).any() and [BOTH in node.ran for node in (chain[1], chain[3])] == [True, True]
