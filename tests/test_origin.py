@@ -30,6 +30,19 @@ def one_thread():
     numba.set_num_threads(before[0])
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_little(monkeypatch):
+    monkeypatch.setattr(_fused, "LITTLE", 0)
+
+
+def test_what_is_little_is_kept_itself(monkeypatch):
+    currents = in_time(batch_norm()(images()), False)
+    monkeypatch.setattr(_fused, "LITTLE", currents.numel())
+    assert Pass.origin(currents, currents) is None
+    monkeypatch.setattr(_fused, "LITTLE", currents.numel() - 1)
+    assert Pass.origin(currents, currents) is not None
+
+
 def batch_norm() -> nn.BatchNorm2d:
     torch.manual_seed(0)
     layer = nn.BatchNorm2d(SHAPE[1])

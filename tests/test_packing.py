@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from benchmark.networks import packing
-from benchmark.networks.packing import Itself, Packed, pack, spikes_as_bits, unpack
+from benchmark.networks.packing import Itself, Packed, SpikesAsBits, pack, spikes_as_bits, unpack
 
 
 def as_it_is(x: torch.Tensor) -> bool:
@@ -73,6 +73,19 @@ def test_anything_else_is_kept_as_it_is(x):
 
 def test_nothing_is_packed_for_another_device():
     assert type(spikes_as_bits("cuda")) is not type(spikes_as_bits())
+
+
+def test_batches_that_keep_nothing_large_are_not_looked_at_again(monkeypatch):
+    looked = []
+    monkeypatch.setattr(packing, "pack", lambda x: looked.append(x.numel()) or pack(x))
+    monkeypatch.setattr(packing, "FEW", 100)
+    bits, weight = SpikesAsBits(), torch.ones(30, requires_grad=True)
+    for images in 2 * [torch.ones(2, 30), torch.ones(4, 30)] + [torch.ones(2, 30)]:
+        with bits(images):
+            loss = (weight * images).sum()
+        loss.backward()
+    assert looked == [60, 120, 120]  # 2 x 30 once, 4 x 30 each time
+    assert torch.equal(weight.grad, torch.full((30,), 2.0 + 4 + 2 + 4 + 2))
 
 
 def test_a_tensor_that_is_changed_before_the_backward_pass_is_an_error_as_without():

@@ -5,7 +5,7 @@ so that nothing which builds a network need know of it; what comes back is what 
 """
 
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numba
@@ -23,9 +23,27 @@ kernel = numba.njit(cache=True, error_model="numpy", parallel=True)
 inline = numba.njit(cache=True, error_model="numpy")
 
 
-def spikes_as_bits(device: str = "cpu"):
-    """A context for a forward pass on such a device; on any but a CPU everything is kept as it is."""
-    return torch.autograd.graph.saved_tensors_hooks(pack, unpack) if device == "cpu" else nullcontext()
+def spikes_as_bits(device: str = "cpu", keep=None):
+    """A context for a forward pass on such a device; on any but a CPU everything is kept as it is. keep: something else than `pack`."""
+    return torch.autograd.graph.saved_tensors_hooks(keep or pack, unpack) if device == "cpu" else nullcontext()
+
+
+class SpikesAsBits:
+    """`spikes_as_bits` for a training: where a batch keeps nothing large, further ones of its shape are not looked at, which takes time."""
+
+    def __init__(self):
+        self.large: dict[torch.Size, bool] = {}
+
+    def __call__(self, images: torch.Tensor):
+        """A context for the forward pass of these images."""
+        if not self.large.get(images.shape, True):
+            return nullcontext()
+        self.large[images.shape] = False
+        return spikes_as_bits(images.device.type, partial(self.look, images.shape))
+
+    def look(self, shape: torch.Size, x: torch.Tensor) -> "Itself | Packed":
+        self.large[shape] |= x.numel() > FEW
+        return pack(x)
 
 
 class Itself(NamedTuple):

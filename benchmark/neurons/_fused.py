@@ -20,6 +20,7 @@ from benchmark.neurons._origin import Normalised, normalised
 from benchmark.neurons._surrogates import surrogate_function
 from benchmark.shared.errors import UserError
 
+LITTLE = 2**18  # values up to which memory does not matter and time does: a small network's step would take a twentieth longer
 KERNELS = {surrogate.Sigmoid: 0, surrogate.ATan: 1, surrogate.Rect: 2, surrogate.PiecewiseQuadratic: 3}  # numbers of `_surrogate`
 
 
@@ -133,7 +134,7 @@ class Pass(torch.autograd.Function):
         """What the currents, given once or at every step, can be computed from again."""
         gapless = dense(given, given.dim() == currents.dim()) is given
         steps = len(given) if given.dim() == currents.dim() else 1
-        return normalised(currents, given.numel(), steps, BLOCK) if gapless and given.numel() else None
+        return normalised(currents, given.numel(), steps, BLOCK) if gapless and given.numel() > LITTLE else None
 
     @staticmethod
     def forward(ctx, x, rate, steps, shared, charge, back, origin):
