@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from importlib.util import find_spec
@@ -98,16 +99,16 @@ def test_without_slurm_nothing_is_said(monkeypatch):
 # ---- while it waits, and when time is up
 
 
-def test_why_jobs_wait_is_said_when_it_changes(commands, capsys):
-    watch = cluster.Watch("abc")
+def test_why_jobs_wait_is_said_when_it_changes(commands, capsys, tmp_path):
+    watch = cluster.Watch("abc", tmp_path, threading.Event())
     called = commands("squeue", "Resources\nPriority\nPriority\n")
-    watch.look()
-    watch.look()
+    watch.waiting()
+    watch.waiting()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("queue   3 submitted jobs wait: 2 for Priority, 1 for Resources")
     assert "-n abc" in called.read_text()
     commands("squeue", "PartitionTimeLimit\n")
-    watch.look()
+    watch.waiting()
     assert "1 for PartitionTimeLimit" in capsys.readouterr().err
 
 
@@ -138,20 +139,34 @@ PROFILE = {  # words of the command line: CPUs that the one submission asks for
 }
 
 
-@pytest.mark.parametrize(("words", "cpus"), PROFILE.items(), ids=["one of many threads", "three after one another"])
-def test_what_the_profile_asks_for(words, cpus, tmp_path_factory, commands):
+def submitted(words, limit, tmp_path_factory, commands) -> tuple[str, str]:
+    """How sbatch is called for these words where the partition has such a time limit, and what is said on the terminal."""
     pytest.importorskip("snakemake_executor_plugin_slurm")
-    answers = {"sbatch": "7", "sinfo": "64|64000|(null)|infinite|all*", "squeue": "", "scancel": "", "scontrol": "", "sacct": ""}
+    answers = {"sbatch": "7", "sinfo": f"64|64000|(null)|{limit}|all*", "squeue": "", "scancel": "", "scontrol": "", "sacct": ""}
     called = [commands(name, text) for name, text in answers.items()][0]
     tree = Tree(copy_tree(tmp_path_factory.mktemp("tree")).resolve())
+    said = tree.folder / "said"
     words = ["snakemake", "--profile", "profiles/slurm", *words]
-    workflow = subprocess.Popen(words, cwd=tree.folder, env=tree.environment, start_new_session=True)
+    with said.open("w") as file:
+        workflow = subprocess.Popen(words, cwd=tree.folder, env=tree.environment, stderr=file, start_new_session=True)
     try:
         until(lambda: (called.exists() and "sbatch " in called.read_text()) or workflow.poll() is not None)
-        assert re.findall(r"--cpus-per-task=(\d+)", called.read_text()) == [str(cpus)]
+        return called.read_text(), said.read_text()
     finally:
         workflow.terminate()
         workflow.wait(90)
+
+
+@pytest.mark.parametrize(("words", "cpus"), PROFILE.items(), ids=["one of many threads", "three after one another"])
+def test_what_the_profile_asks_for(words, cpus, tmp_path_factory, commands):
+    called, said = submitted(words, "infinite", tmp_path_factory, commands)
+    assert re.findall(r"--cpus-per-task=(\d+)", called) == [str(cpus)] and "no node" not in said
+
+
+def test_a_submission_asks_for_the_minutes_of_all_its_cells(tmp_path_factory, commands):
+    called, said = submitted(("--", NETWORK, *OTHERS), "25:00", tmp_path_factory, commands)
+    assert re.findall(r" -t (\d+)", called) == ["30"]
+    assert re.search(r"queue   1 jobs ask for 1 CPUs, 6000 MB, 0 GPUs, 30 minutes, and no node", said), said
 
 
 def test_of_what_was_not_completed_the_first_error_is_told(commands, tmp_path):
@@ -162,12 +177,25 @@ def test_of_what_was_not_completed_the_first_error_is_told(commands, tmp_path):
     }.items():
         (tmp_path / "logs" / number).mkdir(parents=True)
         (tmp_path / "logs" / number / f"{number}.log").write_text(words)
-    assert cluster.ended_badly("abc", tmp_path / "logs") == [
+    assert list(cluster.ended_badly("abc", tmp_path / "logs").values()) == [
         f"job 8 ended as FAILED (NonZeroExitCode): error: the reason ({tmp_path}/logs/8/8.log)",
         f"job 9 ended as CANCELLED: slurmstepd: JOB 9 ON vm CANCELLED AT 12:00 ({tmp_path}/logs/9/9.log)",
         f"job 11 ended as NODE_FAIL: it left no log below {tmp_path}/logs",
     ]
     assert "-n abc" in called.read_text()
+
+
+def test_what_was_not_completed_is_told_once_and_not_while_all_is_cancelled(commands, tmp_path, capsys):
+    commands("squeue", "8|FAILED|NonZeroExitCode")
+    stopped = threading.Event()
+    watch = cluster.Watch("abc", tmp_path, stopped)
+    watch.failed()
+    watch.failed()
+    assert capsys.readouterr().err.count("job 8 ended as FAILED") == 1
+    commands("squeue", "9|CANCELLED|None")
+    stopped.set()
+    watch.failed()
+    assert not capsys.readouterr().err
 
 
 def test_a_controller_that_is_away_is_not_taken_for_one_without_a_memory(monkeypatch):
@@ -216,10 +244,11 @@ def test_a_job_of_the_profile_is_submitted_and_done(slurm):
 def test_cells_of_one_submission_share_one_warm_process(slurm):
     words = ["snakemake", "--profile", "profiles/slurm", "--", NETWORK, *OTHERS]
     workflow, servers = subprocess.Popen(words, cwd=slurm.folder, env=slurm.environment, stdout=subprocess.DEVNULL), set()
-    while workflow.poll() is None:
-        servers |= set(warm_processes(slurm.folder))
-        time.sleep(0.1)
-    assert workflow.returncode == 0 and len(servers) == 1
+    try:
+        until(lambda: servers.update(warm_processes(slurm.folder)) or workflow.poll() is not None, 400)
+        assert workflow.returncode == 0 and len(servers) == 1
+    finally:
+        workflow.terminate()
     until(lambda: not warm_processes(slurm.folder), 20)
 
 
@@ -230,14 +259,14 @@ def test_a_cell_that_fails_is_told_and_does_not_stop_those_of_its_submission(slu
     done = slurm.run("snakemake", "--profile", "profiles/slurm", "--", NETWORK, *OTHERS, timeout=400)
     assert done.returncode != 0 and [path for path in (NETWORK, *OTHERS) if (slurm.folder / path).exists()] == [OTHERS[1]]
     (line,) = [line for line in done.stderr.splitlines() if "ended as FAILED" in line]
-    assert "no error is told (.snakemake/slurm_logs/" in line, line  # bash says: Is a directory
+    assert "Is a directory (.snakemake/slurm_logs/" in line, line
 
 
 def warm_processes(folder) -> list[bytes]:
     """The sockets of the warm servers of workflows in this folder; a fork of one has its words."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             words = (process / "cmdline").read_bytes().split(b"\0")
             if b"warm" in words and (process / "cwd").readlink() == folder:
                 found.append(words[words.index(b"--socket") + 1])

@@ -26,7 +26,7 @@ from benchmark.neurons._fused import Fused
 from benchmark.neurons._surrogates import surrogate_function
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Triton comes with torch on Linux alone")
-BOTH = "triton, with normalisation"
+BOTH = "triton-normalised"
 LAYOUTS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -288,6 +288,10 @@ def carried(module, patch):
     module[1].v = torch.full((2, 5, 3, 7), 0.3)
 
 
+def everywhere_hooked(module, patch):
+    patch.setitem(nn.modules.module._global_forward_hooks, "a key", lambda *_: None)
+
+
 def on_several_devices(module, patch):
     patch.setattr(distributed, "is_initialized", lambda: True)
 
@@ -309,7 +313,18 @@ def by_the_loop(module, patch):
 
 
 REPLACING = without_weights, without_statistics, of_another_class  # nothing is replaced after pairing
-ALONE = evaluated, doubled, hooked, normalisation_hooked, container_hooked, carried, on_several_devices, by_the_loop, *REPLACING
+ALONE = (
+    evaluated,
+    doubled,
+    hooked,
+    normalisation_hooked,
+    container_hooked,
+    carried,
+    everywhere_hooked,
+    on_several_devices,
+    by_the_loop,
+    *REPLACING,
+)
 
 
 CASES = [(change, late) for change in ALONE for late in (False, True) if not (late and change in REPLACING)]
@@ -391,6 +406,8 @@ def test_a_neuron_that_does_not_get_what_it_has_to_normalise_is_an_error(kernels
     module[0](x)
     with pytest.raises(RuntimeError, match="which was not called"):
         module(x)
+    module(x)  # an error is not for ever
+    module.eval()(x)
 
 
 # ---- a network

@@ -325,8 +325,8 @@ def add_from(series: list, start: int, numbers: list) -> None:
 @cache
 def reached_along(size, out, stride, padding, dilation, kernel) -> torch.Tensor:
     """Along one dimension, how many outputs each of `size` input positions contributes to."""
-    counts = torch.zeros(size, dtype=torch.int64)
+    counts = torch.zeros(size, dtype=torch.int64, device="cpu")
     for tap in range(kernel):
-        position = torch.arange(out) * stride - padding + tap * dilation
+        position = torch.arange(out, device="cpu") * stride - padding + tap * dilation
         counts.index_add_(0, position[(position >= 0) & (position < size)], torch.ones_like(position)[(position >= 0) & (position < size)])
     return counts

@@ -38,7 +38,7 @@ class SpikesAsBits:
         """A context for the forward pass of these images."""
         if not self.large.get(images.shape, True):
             return nullcontext()
-        self.large[images.shape] = False
+        self.large.setdefault(images.shape, False)
         return spikes_as_bits(images.device.type, partial(self.look, images.shape))
 
     def look(self, shape: torch.Size, x: torch.Tensor) -> "Itself | Packed":

@@ -16,7 +16,8 @@ SENDING = (nn.Sequential, SeqToANNContainer, First)  # which send what their las
 
 
 def paired(network: nn.Module) -> nn.Module:
-    """The network that will train, with its pairs made where the back end by name is Triton; nothing of it may be replaced afterwards.
+    """The network that will train, with its pairs made where the back end by name is Triton; of it nothing may be replaced,
+    copied or called alone afterwards.
 
     Layers that stand in more than one place are left alone, and so are normalisations of a class of their own.
     """

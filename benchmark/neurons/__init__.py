@@ -20,7 +20,7 @@ def maker(constants: dict) -> "Maker":
 
 
 def ran(module) -> list[str]:
-    """The implementations that ran a network's neurons so far: torch, numba, triton, with normalisation or without, spikingjelly."""
+    """The implementations that ran a network's neurons so far: torch, numba, triton-normalised or without, spikingjelly."""
     return sorted({name for layer in module.modules() for name in getattr(layer, "ran", ())})
 
 

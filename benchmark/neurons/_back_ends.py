@@ -4,7 +4,7 @@
     numba    one pass on a CPU: `_fused.py`
     triton   one pass on a CUDA device: `_triton.py`; in Triton's interpreter (TRITON_INTERPRET=1) on a CPU too, which is for tests; in
              training with the batch normalisation before the neuron, where that sends to it alone: `_pair.py`; such a layer's `ran` has
-             "triton, with normalisation"
+             "triton-normalised"
     spikingjelly    what that library takes by itself; also where the chosen one cannot run (double precision, a membrane carried over)
 A layer's `ran` says what did. Neurons that have a loop and one pass for a CPU take the pass with auto or numba.
 """

@@ -8,6 +8,7 @@ devices (whose statistics are those of all), and while anyone watches through a 
 
 import torch
 from torch import distributed, nn
+from torch.nn.modules import module as module_hooks
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -15,7 +16,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 class Pair:
     """between: the modules whose last layer is the normalisation, one in the other. To the neuron it is the kernels that run its input."""
 
-    name = "triton, with normalisation"
+    name = "triton-normalised"
 
     def __init__(self, norm: nn.BatchNorm2d, neuron: nn.Module, between: list[nn.Module]):
         self.norm, self.neuron, self.between = norm, neuron, between
@@ -24,7 +25,8 @@ class Pair:
 
     def send(self, x: torch.Tensor) -> torch.Tensor:
         """In place of the normalisation's `forward`."""
-        if self.left is not None:
+        left, self.left = self.left, None  # for the next call, should this one end with an error
+        if left is not None:
             raise RuntimeError("a normalisation was left to the neuron behind it, which was not called")
         if not self.fits(x):
             return self.normalised(x)
@@ -34,8 +36,14 @@ class Pair:
     def fits(self, x: torch.Tensor) -> bool:
         """Whether neuron and normalisation can be one operation now."""
         modules = self.norm, self.neuron, *self.between
-        watched = any(getattr(module, hooks) for module in modules for hooks in HOOKS)
-        return plain(self.norm) and not watched and self.neuron.implementation(x[None]) == "triton" and one_operation().fits(x)
+        watched = any(getattr(module, hooks) for module in modules for hooks in HOOKS) or module_hooks._has_any_global_hook()
+        return (
+            plain(self.norm)
+            and not watched
+            and self.neuron.step_mode == "m"
+            and self.neuron.implementation(x[None]) == "triton"
+            and one_operation().fits(x)
+        )
 
     def normalised(self, x: torch.Tensor) -> torch.Tensor:
         return nn.BatchNorm2d.forward(self.norm, x)

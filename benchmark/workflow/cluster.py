@@ -16,8 +16,10 @@ from pathlib import Path
 
 PAUSE = 30.0  # seconds between two looks at what waits
 NEARLY = 300  # seconds before a job's limit: a run that is told to stop then goes on in the next allocation
-GOOD = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "COMPLETED")  # states of a job
-ERROR = re.compile(r"(?i)^(?!.*exited with exit code).*(error: |\bcancelled\b|\bkilled\b|time limit)")
+GOOD = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "REQUEUED", "COMPLETING", "COMPLETED")  # states of a job
+ERROR = re.compile(
+    r"(?i)^(?!.*exited with exit code).*((error|exception)(:|$| in )|\bcancelled\b|\bkilled\b|time limit|no such file|is a directory|no space)"
+)
 PLUGIN = "snakemake_executor_plugin_slurm"
 UNITS = (86400, 3600, 60, 1)  # of days-hours:minutes:seconds
 
@@ -92,18 +94,32 @@ def unmet(requests: list[Request], partition: str = "") -> list[str]:
 
 
 class Watch(threading.Thread):
-    """Says on stderr why submitted jobs wait, whenever that changes. name: that all jobs of this workflow have."""
+    """Says on stderr why submitted jobs wait, whenever that changes, and which were not completed: SLURM forgets them after a few minutes.
 
-    def __init__(self, name: str, pause: float = PAUSE):
+    name: that all jobs of this workflow have. logs: the folder of the plugin's. stopped: once it is set, jobs are being cancelled.
+    """
+
+    def __init__(self, name: str, logs: Path, stopped: threading.Event, pause: float = PAUSE):
         super().__init__(daemon=True)
-        self.jobs, self.pause, self.said = name, pause, None
-        self.ended = threading.Event()
+        self.jobs, self.logs, self.pause, self.said, self.told = name, logs, pause, None, set()
+        self.stopped = stopped
 
     def run(self) -> None:
-        while not self.ended.wait(self.pause):
+        while not self.stopped.wait(self.pause):
             self.look()
 
     def look(self) -> None:
+        self.waiting()
+        self.failed()
+
+    def failed(self) -> None:
+        """Each once."""
+        for number, line in ended_badly(self.jobs, self.logs).items() if not self.stopped.is_set() else ():
+            if number not in self.told:
+                print(f"queue   {line}", file=sys.stderr, flush=True)
+            self.told.add(number)
+
+    def waiting(self) -> None:
         lines = ask("squeue", "-h", "-t", "PENDING", "-n", self.jobs, "-o", "%r")
         reasons = Counter(line.strip() for line in lines)
         if reasons and set(reasons) != self.said:
@@ -124,26 +140,27 @@ def steady() -> None:
     """
     if find_spec(PLUGIN):
         plugin = importlib.import_module(PLUGIN)
-        asked, known = plugin.get_min_job_age, [None]
+        asked, known = plugin.get_min_job_age, None
 
         def remembered():
-            known[0] = asked() or known[0]
-            return known[0]
+            nonlocal known
+            known = asked() or known
+            return known
 
         plugin.get_min_job_age = remembered
 
 
-def ended_badly(name: str, logs: Path) -> list[str]:
-    """A line for each submission of this name that SLURM says was not completed: where its log lies, and what the log says first.
+def ended_badly(name: str, logs: Path) -> dict[str, str]:
+    """By its number, a line for each submission of this name that SLURM knows and says was not completed: its log, and what that says first.
 
     logs: the folder of the plugin's, a file for each number of a job somewhere below it.
     """
     states = [line.strip().split("|") for line in ask("squeue", "-h", "-t", "all", "-n", name, "-o", "%i|%T|%r")]
-    return [
-        f"job {number} ended as {state}{'' if reason == 'None' else f' ({reason})'}: {first_error(logs, number)}"
+    return {
+        number: f"job {number} ended as {state}{'' if reason == 'None' else f' ({reason})'}: {first_error(logs, number)}"
         for number, state, reason in states
         if state not in GOOD
-    ]
+    }
 
 
 def first_error(logs: Path, number: str) -> str:
@@ -173,7 +190,10 @@ def leave(name: str) -> None:
 
 
 def keep_going() -> None:
-    """Snakemake's own `keep-going` in a submission, whose other cells would not begin once one has failed: profiles do not reach it."""
+    """Snakemake's own `keep-going` in a submission, whose other cells would not begin once one has failed: profiles do not reach it.
+
+    Set for the class: the workflow has no settings of its own yet when its file is read.
+    """
     from snakemake.settings.types import ExecutionSettings
 
     ExecutionSettings.keep_going = property(lambda settings: True, lambda settings, value: None)

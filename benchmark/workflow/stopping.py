@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import psutil
 
+stopped = threading.Event()  # set by the first signal
 PATIENCE = 60.0  # seconds that a cluster may take to answer
 
 
@@ -22,6 +23,7 @@ def on_first_signal(submitted: Callable[[], None] | None = None) -> None:
     """
 
     def end(*_) -> None:
+        stopped.set()
         stop_jobs()
         if submitted:
             timer = threading.Timer(PATIENCE, submitted)

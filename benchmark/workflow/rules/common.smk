@@ -13,7 +13,7 @@ from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
 from benchmark.runs.run import Run
-from benchmark.shared.errors import UserError
+from benchmark.shared.errors import UserError, unknown
 from benchmark.workflow import warm
 
 
@@ -64,9 +64,16 @@ def one_of_cells(ids):
     return rf"[^/]+-(?:{one_of(id.rpartition('-')[2] for id in ids)})"
 
 
+def cell(name):
+    """UserError: of a name only the checksum is a cell's."""
+    if name not in CELLS:
+        raise unknown("cell", name, CELLS)
+    return CELLS[name]
+
+
 def upstream_weights(wildcards):
     """Input of a run: the weights of what ran before it, by role."""
-    run = Run(CELLS[wildcards.cell], int(wildcards.seed))
+    run = Run(told(cell, wildcards.cell), int(wildcards.seed))
     return {role: f"{above.folder}/weights.pt" for role, above in run.upstream}
 
 

@@ -18,9 +18,9 @@ GPUS = 0 if SETTINGS.twin else 1
 MEMORY = needs.IDLE["cpu"] + needs.STEP if ALIKE else lambda wildcards: need(wildcards.cell).memory
 WHERE, ROOM = {}, dict(gpu=GPUS, mem_mb=MEMORY)  # of every job, and of a cell's
 if CLUSTER:
-    WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account, place=1)
+    WHERE = dict(slurm_partition=SETTINGS.partition, slurm_account=SETTINGS.account, place=1, runtime=needs.SHORTEST)
     workflow.register_resource("place", 1)  # a submission has one: its cells run one after another, in the room of the largest
-    ROOM |= dict(runtime=lambda wildcards: need(wildcards.cell).runtime, **WHERE)
+    ROOM |= WHERE | dict(runtime=lambda wildcards: need(wildcards.cell).runtime)
 
 
 def small(wildcards):
@@ -45,14 +45,20 @@ def look():
 
 
 def submitted():
-    """What a cluster is asked for: a request for each job; of those that share a submission one runs at a time."""
+    """What a cluster is asked for, a request for each submission: of a group the room of its largest job and the minutes of all."""
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    return [cluster.Request(job.threads, job.resources.mem_mb, job.resources.gpu, job.resources.runtime) for job in jobs]
+    each = {id(one): one for one in (workflow.dag.get_job_group(job) or job for job in jobs)}
+    return [cluster.Request(one.threads, one.resources.mem_mb, one.resources.gpu, one.resources.runtime) for one in each.values()]
 
 
 def queue():
     """The name that all submitted jobs of this workflow have; the plugin has no other place for it."""
     return getattr(workflow.scheduler._executor, "run_uuid", "")
+
+
+@functools.cache
+def watch():
+    return cluster.Watch(queue(), Path(".snakemake/slurm_logs"), stopping.stopped)
 
 
 if any(word.startswith("--delete-") for word in sys.argv):  # these never come to `onstart`
@@ -78,7 +84,7 @@ onstart:
     if queue():
         for line in cluster.unmet(submitted(), SETTINGS.partition):
             print(f"queue   {line}", file=sys.stderr)
-        cluster.Watch(queue()).start()
+        watch().start()
         cluster.steady()
     kept.keep(Path("results"), Path(".snakemake/kept"))
     if FORKS and workflow.local_exec:
@@ -87,8 +93,7 @@ onstart:
 
 onerror:
     if queue():
-        for line in cluster.ended_badly(queue(), Path(".snakemake/slurm_logs")):
-            print(f"queue   {line}", file=sys.stderr)
+        watch().failed()
         cluster.cancel(queue())
     kept.restore(Path("results"), Path(".snakemake/kept"))
     waiting = [job.wildcards[0] for job in workflow.dag.needrun_jobs() if job.rule.name in ("table", "figure")]

@@ -18,7 +18,6 @@ rule network:
         **WHERE,
         gpu=0,
         mem_mb=6000,
-        runtime=needs.SHORTEST,
     params:  # not passed on: a change of it counts the network again
         network=lambda wildcards: told(structures.key, wildcards.backbone, wildcards.dataset),
     shell:
