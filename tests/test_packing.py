@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from benchmark.networks import packing
-from benchmark.networks.packing import Itself, Packed, SpikesAsBits, pack, spikes_as_bits, unpack
+from benchmark.networks.packing import BitsWhereLarge, Itself, Packed, pack, spikes_as_bits, unpack
 
 
 def as_it_is(x: torch.Tensor) -> bool:
@@ -79,7 +79,7 @@ def test_batches_that_keep_nothing_large_are_not_looked_at_again(monkeypatch):
     looked = []
     monkeypatch.setattr(packing, "pack", lambda x: looked.append(x.numel()) or pack(x))
     monkeypatch.setattr(packing, "FEW", 100)
-    bits, weight = SpikesAsBits(), torch.ones(30, requires_grad=True)
+    bits, weight = BitsWhereLarge(), torch.ones(30, requires_grad=True)
     for images in 2 * [torch.ones(2, 30), torch.ones(4, 30)] + [torch.ones(2, 30)]:
         with bits(images):
             loss = (weight * images).sum()

@@ -170,6 +170,13 @@ def test_a_failing_run_is_told_and_marked(tree):
     assert len(failed) == 1 and "device 'cuda:99' is not there" in failed[0]
 
 
+def test_a_misspelt_cell_with_a_right_checksum_is_one_clear_line(tree):
+    cell = Path(tree.cell(TINY, method="direct", dataset="CIFAR10", backbone="vit-l-32")["folder"]).parent.name
+    other = f"typo-{cell.rpartition('-')[2]}"
+    status, said = tree.snakemake("-n", "--config", TINY, "--", f"runs/{other}/seed0/metrics.json")
+    assert status != 0 and f"no cell is named {other}; the one with this checksum is {cell}" in said and "Traceback" not in said
+
+
 def test_a_failed_cell_leaves_its_table_with_its_reason_and_the_others(tree):
     runs = lines.runs_of(["table3_ldd"], settings())
     failing = next(run for run in runs.values() if run.resolved.cell.method == "direct" and run.resolved.upstream == ())

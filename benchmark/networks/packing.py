@@ -28,7 +28,7 @@ def spikes_as_bits(device: str = "cpu", keep=None):
     return torch.autograd.graph.saved_tensors_hooks(keep or pack, unpack) if device == "cpu" else nullcontext()
 
 
-class SpikesAsBits:
+class BitsWhereLarge:
     """`spikes_as_bits` for a training: where a batch keeps nothing large, further ones of its shape are not looked at, which takes time."""
 
     def __init__(self):

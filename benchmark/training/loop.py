@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmark.method import Method
 from benchmark.networks.build import reset
-from benchmark.networks.packing import SpikesAsBits
+from benchmark.networks.packing import BitsWhereLarge
 from benchmark.networks.recompute import recomputed
 from benchmark.neurons import ran
 from benchmark.shared.errors import UserError
@@ -63,7 +63,7 @@ class Training:
         self.networks = Tapped(student, method.sees), teacher and Teacher(teacher, method.sees, batches)
         self.trained = Trained({"student": self.student, "parts": self.parts})
         self.precision = Precision(self.recipe["precision"], self.device)
-        self.bits = SpikesAsBits()
+        self.bits = BitsWhereLarge()
         self.test_precision = Precision(self.recipe.get("test_precision", "fp32"), self.device)
         self.epochs = self.recipe["epochs"] + self.recipe["cooldown_epochs"] if self.recipe.get("epochs") else 0
         if self.epochs:  # else the recipe may name none

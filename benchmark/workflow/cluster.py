@@ -16,7 +16,7 @@ from pathlib import Path
 
 PAUSE = 30.0  # seconds between two looks at what waits
 NEARLY = 300  # seconds before a job's limit: a run that is told to stop then goes on in the next allocation
-GOOD = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "REQUEUED", "COMPLETING", "COMPLETED")  # states of a job
+BAD = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")  # ends of a job
 ERROR = re.compile(
     r"(?i)^(?!.*exited with exit code).*((error|exception)(:|$| in )|\bcancelled\b|\bkilled\b|time limit|no such file|is a directory|no space)"
 )
@@ -155,11 +155,11 @@ def ended_badly(name: str, logs: Path) -> dict[str, str]:
 
     logs: the folder of the plugin's, a file for each number of a job somewhere below it.
     """
-    states = [line.strip().split("|") for line in ask("squeue", "-h", "-t", "all", "-n", name, "-o", "%i|%T|%r")]
+    states = [line.strip().split("|", 2) for line in ask("squeue", "-h", "-t", "all", "-n", name, "-o", "%i|%T|%r")]
     return {
         number: f"job {number} ended as {state}{'' if reason == 'None' else f' ({reason})'}: {first_error(logs, number)}"
         for number, state, reason in states
-        if state not in GOOD
+        if state in BAD
     }
 
 

@@ -13,7 +13,7 @@ from benchmark.pins.settings import check_directory, settings
 from benchmark.reports import figures
 from benchmark.runs import lines, references, structures
 from benchmark.runs.run import Run
-from benchmark.shared.errors import UserError, unknown
+from benchmark.shared.errors import UserError
 from benchmark.workflow import warm
 
 
@@ -65,9 +65,10 @@ def one_of_cells(ids):
 
 
 def cell(name):
-    """UserError: of a name only the checksum is a cell's."""
+    """UserError: of the name only the checksum is a cell's."""
     if name not in CELLS:
-        raise unknown("cell", name, CELLS)
+        meant = next(id for id in CELLS if id.rpartition("-")[2] == name.rpartition("-")[2])
+        raise UserError(f"no cell is named {name}; the one with this checksum is {meant}")
     return CELLS[name]
 
 
