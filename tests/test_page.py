@@ -356,7 +356,7 @@ def test_a_lighter_drawing_is_the_same_one():
 def test_the_forest_has_the_differences_of_the_claims(root):
     rows = claims.rows(TWO, root)
     points = {point["claim"]: point for point in across.forest_points(rows)}
-    point = points["ldd T1 CIFAR10 T=2: row 2 over 1"]
+    point = points["ldd T1 CIFAR10 on digits T=2: row 2 over 1"]
     assert point["printed"] == pytest.approx(1.1) and point["difference"] == point["low"] == point["high"] == 1.0
     assert point["verdict"] == "supported" and len(points) == sum(row["difference"] is not None for row in rows)
 

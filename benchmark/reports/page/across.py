@@ -30,7 +30,7 @@ def forest_points(claims: list[dict]) -> list[dict]:
     """One point per claim with runs on both sides."""
     return [
         {
-            "claim": f"{line['paper']} T{line['table']} {line['dataset']} T={line['time_steps']}: row {line['a_row']} over {line['b_row']}",
+            "claim": claimed(line),
             "place": place,
             "printed": float(line["printed_difference"]),
             **{key: line[key] for key in ("paper", "difference", "low", "high", "verdict")},
@@ -38,6 +38,12 @@ def forest_points(claims: list[dict]) -> list[dict]:
         for place, line in enumerate(claims)
         if line["difference"] is not None
     ]
+
+
+def claimed(line: dict) -> str:
+    """Which claim, and what data it was asked of where that is another."""
+    data = line["dataset"] if line["data"] == line["dataset"] else f"{line['dataset']} on {line['data']}"
+    return f"{line['paper']} T{line['table']} {data} T={line['time_steps']}: row {line['a_row']} over {line['b_row']}"
 
 
 def forest() -> alt.LayerChart:
